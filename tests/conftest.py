@@ -1,0 +1,82 @@
+"""What every test gets: no network, one thread, fixed seeds, own folders for downloads.
+
+The environment is set here, before any test module imports `transformers` or `datasets`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+CACHES = tempfile.mkdtemp(prefix="mixkd-tests-")
+os.environ["HF_HOME"] = CACHES
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_TOKEN", "TRANSFORMERS_CACHE"):
+    os.environ.pop(name, None)
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(CACHES, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def seeds() -> None:
+    """The same random state at the start of each test; torch only where a test has imported it."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real data sets beside the checkout; tests that need it skip without it."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"real data sets are absent: no folder {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder with a small separable data set: two classes, one text column."""
+    from tests import miniature
+
+    return miniature.tiny_data(tmp_path / "data", rows=48, classes=2, pairs=False)
+
+
+@pytest.fixture(scope="session")
+def good_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT that has learnt `tiny_data` of two classes and one text; do not write into it."""
+    from tests import miniature
+
+    return miniature.trained_teacher(tmp_path_factory.mktemp("good") / "teacher")
+
+
+@pytest.fixture(scope="session")
+def good_pair_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for three classes and two texts."""
+    from tests import miniature
+
+    folder = tmp_path_factory.mktemp("good") / "pair-teacher"
+    return miniature.trained_teacher(folder, classes=3, pairs=True)
+
+
+@pytest.fixture(scope="session")
+def good_regression_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for regression on two texts."""
+    from tests import miniature
+
+    folder = tmp_path_factory.mktemp("good") / "regression-teacher"
+    return miniature.trained_teacher(folder, classes=1, pairs=True)
