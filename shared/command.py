@@ -1,0 +1,67 @@
+"""What both command lines share: logging, exit codes, and failures told in one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import click
+
+from shared.errors import CacheError, printable
+
+INTERRUPTED, TERMINATED = 130, 143
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived. Like KeyboardInterrupt, no `except Exception` swallows it."""
+
+
+def main(command: click.Command) -> None:
+    """Run a click command as a process: exit 0 done, 1 a named failure, 2 wrong usage, 130 and 143
+    interrupted. `--debug` anywhere shows tracebacks."""
+    debug = "--debug" in sys.argv[1:]
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING, force=True)
+    for package in ("shared", "teacher_cache", "student_train"):
+        logging.getLogger(package).setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, _terminate)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    sys.exit(_exit_code(lambda: command(arguments, standalone_mode=False), debug))
+
+
+def _exit_code(run: Callable[[], Any], debug: bool) -> int:
+    try:
+        run()
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except CacheError as error:
+        return _failed(str(error), error.exit_code, debug)
+    except (KeyboardInterrupt, click.Abort):
+        return _failed("interrupted; run the same command again to continue", INTERRUPTED, debug)
+    except Terminated:
+        return _failed("terminated; run the same command again to continue", TERMINATED, debug)
+    except BrokenPipeError:
+        # The reader of stdout went away (| head): not a failure, and nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # the last resort: a bug, told in one line unless --debug
+        text = f"unexpected {type(error).__name__}: {str(error)[:500]}; run again with --debug"
+        return _failed(text, 1, debug)
+    return 0
+
+
+def _failed(text: str, exit_code: int, debug: bool) -> int:
+    if debug:
+        logging.getLogger().exception("traceback, because of --debug:")
+    click.echo(f"error: {printable(text)}", err=True)
+    return exit_code
+
+
+def _terminate(signal_number: int, frame: FrameType | None) -> None:
+    raise Terminated

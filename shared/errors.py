@@ -1,0 +1,109 @@
+"""One tree of errors; a message names the place, what was expected and found, and what to do."""
+
+
+def printable(value: object) -> str:
+    """Show `value` on one line, with control characters and terminal escapes made visible."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)
+    )
+
+
+class CacheError(Exception):
+    """The root of every failure that a user can meet; its text is one line.
+
+    Args:
+        where: The file, option or object that the message is about.
+        expected: What should have been there.
+        found: What was there.
+        do: The next step, as an instruction.
+    """
+
+    exit_code = 1
+
+    def __init__(self, where: object, *, expected: object, found: object, do: str) -> None:
+        self.where, self.expected, self.found, self.do = map(
+            printable, (where, expected, found, do)
+        )
+        super().__init__(f"{self.where}: expected {self.expected}, found {self.found}; {self.do}")
+
+
+class UsageError(CacheError):
+    """An option or a combination of options that makes no sense."""
+
+    exit_code = 2
+
+
+class DataError(CacheError):
+    """A data set that cannot be used: columns, labels, texts, splits."""
+
+
+class ModelError(CacheError):
+    """A teacher or a student that cannot be used."""
+
+
+class PaddingDependentError(ModelError):
+    """Logits depend on padding, or embeddings do not stand for ids."""
+
+
+class UntrainedHeadError(ModelError):
+    """The classifier's weights are missing or have another shape: it would be made up."""
+
+
+class LabelOrderError(ModelError):
+    """Another number, order or kind of labels than the cache or the data have."""
+
+
+class WeakTeacherError(ModelError):
+    """The teacher's validation score is below what was asked for."""
+
+
+class LogitsError(CacheError):
+    """NaN or infinite logits, or logits of an unexpected shape."""
+
+
+class DeviceMemoryError(CacheError):
+    """The device ran out of memory."""
+
+
+class OutputError(CacheError):
+    """An output that cannot be written, or that holds something else already."""
+
+
+class DiskError(CacheError):
+    """The disk refused or lost a write."""
+
+
+class DifferentCacheError(CacheError):
+    """The output holds a cache of another identity."""
+
+
+class MissingFileError(CacheError):
+    """A file that the cache must have is not there."""
+
+
+class DamagedFileError(CacheError):
+    """A file's size or digest is not the recorded one."""
+
+
+class MalformedError(CacheError):
+    """A file whose content does not follow the format."""
+
+
+class UnsafeFileError(MalformedError):
+    """A file of a kind or shape that a reader must not open: links, bombs, foreign code."""
+
+
+class VersionError(CacheError):
+    """A cache of a format that this version does not read."""
+
+
+class UnsealedError(CacheError):
+    """A cache without a seal, or one that is not complete enough to be sealed."""
+
+
+class AlignmentError(CacheError):
+    """Stored logits, joined with stored labels, do not give the sealed scores."""
+
+
+class StateError(CacheError):
+    """A training state that does not belong to this cache or run."""

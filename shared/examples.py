@@ -1,0 +1,208 @@
+"""Tokenised examples of one split: rows of ids, types, label and texts, their table and digests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from shared.errors import MalformedError
+from shared.mixup import MixBatch
+from shared.scores import REGRESSION
+from shared.shards.arrow import decode_batch, encode_batch
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Rows of different lengths in one flat array: row i is `flat[offsets[i]:offsets[i + 1]]`."""
+
+    flat: Array
+    offsets: npt.NDArray[np.int64]
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[int]], dtype: npt.DTypeLike) -> Ragged:
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        flat = np.concatenate([np.asarray(row, dtype) for row in rows] or [np.empty(0, dtype)])
+        return cls(flat, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))
+
+    def __getitem__(self, row: int) -> Array:
+        return self.flat[self.offsets[row] : self.offsets[row + 1]]
+
+    def padded(self, rows: npt.ArrayLike, width: int, pad: int) -> npt.NDArray[np.int64]:
+        """The chosen rows, padded on the right: int64 [len(rows), width]."""
+        rows = np.asarray(rows)
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
+        inside = np.arange(width) < lengths[:, None]
+        padded = np.full(inside.shape, pad, np.int64)
+        source = self.offsets[rows][:, None] + np.arange(width)
+        padded[inside] = self.flat[source[inside]]
+        return padded
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """One labelled split, row number = example id.
+
+    Attributes:
+        input_ids: int32 rows, special tokens included, truncated, not padded.
+        token_type_ids: int8 rows, or None where the teacher uses none.
+        labels: int64 [n] class numbers, or float32 [n] for regression.
+        text_a, text_b: pyarrow string arrays of the source texts; None where left out or absent.
+    """
+
+    input_ids: Ragged
+    token_type_ids: Ragged | None
+    labels: Array
+    text_a: pa.Array | None = None
+    text_b: pa.Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each example, int64 [n]."""
+        return np.diff(self.input_ids.offsets)
+
+    def mixes(
+        self, left: npt.ArrayLike, right: npt.ArrayLike, lam: npt.ArrayLike, pad_id: int
+    ) -> MixBatch:
+        """The batch of mixes of the examples `left` and `right`, both padded to one width."""
+        left, right = np.asarray(left, np.int64), np.asarray(right, np.int64)
+        lengths = self.lengths
+        width = int(max(lengths[left].max(), lengths[right].max()))
+        position = np.arange(width)
+        types = self.token_type_ids
+        return MixBatch(
+            left_ids=self.input_ids.padded(left, width, pad_id),
+            right_ids=self.input_ids.padded(right, width, pad_id),
+            left_types=None if types is None else types.padded(left, width, 0),
+            right_types=None if types is None else types.padded(right, width, 0),
+            left_mask=(position < lengths[left][:, None]).astype(np.int64),
+            right_mask=(position < lengths[right][:, None]).astype(np.int64),
+            lam=np.asarray(lam, np.float32),
+        )
+
+    def originals(self, rows: npt.ArrayLike, pad_id: int) -> MixBatch:
+        """The examples themselves, as mixes (i, i, 1)."""
+        return self.mixes(rows, rows, np.ones(np.shape(rows), np.float32), pad_id)
+
+    def to_bytes(self) -> bytes:
+        """The Arrow IPC file of this split (columns: `shared/manifest.py`)."""
+        ids, types = self.input_ids, self.token_type_ids
+        columns = {
+            "text_a": self.text_a,
+            "text_b": self.text_b,
+            "label": pa.array(self.labels),
+            "input_ids": _list_array(ids),
+            "token_type_ids": None if types is None else _list_array(types),
+        }
+        present = {name: column for name, column in columns.items() if column is not None}
+        schema = _schema(list(present), self.labels.dtype == np.float32)
+        return encode_batch(pa.record_batch(list(present.values()), schema=schema))
+
+    @classmethod
+    def from_bytes(cls, data: Any, rows: int, problem_type: str, where: object) -> Examples:
+        """The examples in an Arrow IPC file's bytes, which must outlive them; nothing is copied.
+
+        Raises:
+            MalformedError: If the bytes are anything but examples.
+        """
+        schemas = [
+            _schema([*texts, "label", "input_ids", *types], problem_type == REGRESSION)
+            for texts in (["text_a", "text_b"], ["text_a"], [])
+            for types in (["token_type_ids"], [])
+        ]
+        batch = decode_batch(data, schemas, rows, where)
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        return cls(
+            input_ids=_ragged(columns["input_ids"]),
+            token_type_ids=_ragged(columns["token_type_ids"])
+            if "token_type_ids" in columns
+            else None,
+            labels=columns["label"].to_numpy(zero_copy_only=True),
+            text_a=columns.get("text_a"),
+            text_b=columns.get("text_b"),
+        )
+
+    def check_values(self, classes: int, where: object) -> None:
+        """Refuse what no builder writes: empty rows, negative ids, labels outside the classes."""
+        flat, labels, types = self.input_ids.flat, self.labels, self.token_type_ids
+        problems = {
+            "tokens in every example": bool((self.lengths < 1).any()),
+            "ids of at least 0": bool((flat < 0).any()),
+            "one type for each id, of at least 0": types is not None
+            and not (
+                np.array_equal(types.offsets, self.input_ids.offsets) and types.flat.min() >= 0
+            ),
+            "finite labels": not np.isfinite(labels).all(),
+            f"labels in [0, {classes - 1}]": labels.dtype == np.int64
+            and not ((labels >= 0) & (labels < classes)).all(),
+        }
+        for expected, wrong in problems.items():
+            if wrong:
+                raise MalformedError(
+                    where,
+                    expected=expected,
+                    found="other values",
+                    do="do not use this cache; build it again",
+                )
+
+    def ids_sha256(self) -> str:
+        """sha256 over the ordered (input_ids, token_type_ids, label), rows framed by their length.
+
+        Per row, little-endian: uint32 number of ids, the int32 ids, the int8 types where there are
+        any, the label as int64 or float32.
+        """
+        digest = hashlib.sha256()
+        for row in range(len(self)):
+            ids = self.input_ids[row]
+            digest.update(np.uint32(len(ids)).astype("<u4").tobytes())
+            digest.update(ids.astype("<i4").tobytes())
+            if self.token_type_ids is not None:
+                digest.update(self.token_type_ids[row].astype("<i1").tobytes())
+            digest.update(_little_endian(self.labels[row : row + 1]))
+        return digest.hexdigest()
+
+
+def texts_sha256(texts: Iterable[tuple[str, ...]], labels: Array) -> str:
+    """sha256 over the ordered (texts, label): per text a uint32 length in bytes and its UTF-8."""
+    digest = hashlib.sha256()
+    for row, parts in enumerate(texts):
+        for part in parts:
+            encoded = part.encode()
+            digest.update(len(encoded).to_bytes(4, "little") + encoded)
+        digest.update(_little_endian(labels[row : row + 1]))
+    return digest.hexdigest()
+
+
+def _schema(columns: list[str], regression: bool) -> pa.Schema:
+    types = {
+        "text_a": pa.utf8(),
+        "text_b": pa.utf8(),
+        "label": pa.float32() if regression else pa.int64(),
+        "input_ids": pa.list_(pa.int32()),
+        "token_type_ids": pa.list_(pa.int8()),
+    }
+    return pa.schema([pa.field(name, types[name], nullable=False) for name in columns])
+
+
+def _list_array(rows: Ragged) -> pa.ListArray:
+    return pa.ListArray.from_arrays(pa.array(rows.offsets, pa.int32()), pa.array(rows.flat))
+
+
+def _ragged(column: pa.ListArray) -> Ragged:
+    """Rows over the column's own buffers; offsets are widened so that arithmetic cannot wrap."""
+    offsets = column.offsets.to_numpy().astype(np.int64)
+    return Ragged(column.values.to_numpy(zero_copy_only=True), offsets)
+
+
+def _little_endian(values: Array) -> bytes:
+    return values.astype(values.dtype.newbyteorder("<")).tobytes()

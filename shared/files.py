@@ -1,0 +1,92 @@
+"""Opening a cache's files: regular ones inside it, of a bounded size, never through a link."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared.errors import DamagedFileError, MissingFileError, UnsafeFileError
+
+REMEDY = "get the file again from where the cache was made, or run: cache-teacher verify"
+
+
+@contextmanager
+def opened(root: Path, name: str) -> Iterator[int]:
+    """A descriptor of the regular file `root/name`; `name` is a relative path that was derived.
+
+    Raises:
+        MissingFileError: If it is not there.
+        UnsafeFileError: If it, or a folder on the way to it, is a link, pipe, device or folder.
+    """
+    where = root / name
+    folder = root
+    for part in Path(name).parts[:-1]:
+        folder = folder / part
+        if folder.is_symlink():
+            raise _unsafe(folder, "a symbolic link")
+    try:
+        descriptor = os.open(where, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise MissingFileError(where, expected="a file", found="none", do=REMEDY) from None
+    except OSError as error:
+        raise _unsafe(where, str(error.strerror)) from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _unsafe(where, "something else (a folder, pipe or device)")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read(root: Path, name: str, *, limit_bytes: int, size_bytes: int | None = None) -> bytes:
+    """The whole content of a file of at most `limit_bytes`, of exactly `size_bytes` if given."""
+    with opened(root, name) as descriptor:
+        size = _checked_size(descriptor, root / name, limit_bytes, size_bytes)
+        with os.fdopen(os.dup(descriptor), "rb") as stream:
+            data = stream.read(size + 1)
+    if len(data) != size:
+        raise _damaged(root / name, f"{size} bytes", f"{len(data)} while it was read")
+    return data
+
+
+def mapped(root: Path, name: str, *, limit_bytes: int, size_bytes: int) -> mmap.mmap:
+    """The file's content as a read-only memory map, of exactly `size_bytes`."""
+    with opened(root, name) as descriptor:
+        _checked_size(descriptor, root / name, limit_bytes, size_bytes)
+        return mmap.mmap(descriptor, size_bytes, access=mmap.ACCESS_READ)
+
+
+def _checked_size(descriptor: int, where: Path, limit_bytes: int, size_bytes: int | None) -> int:
+    found = os.fstat(descriptor).st_size
+    if size_bytes is not None and found != size_bytes:
+        raise _damaged(where, f"{size_bytes} bytes", f"{found} bytes")
+    if found > limit_bytes:
+        raise UnsafeFileError(
+            where,
+            expected=f"at most {limit_bytes} bytes",
+            found=f"{found} bytes",
+            do=REMEDY,
+        )
+    return found
+
+
+def _damaged(where: Path, expected: str, found: str) -> DamagedFileError:
+    return DamagedFileError(
+        where,
+        expected=expected,
+        found=found,
+        do="run: cache-teacher repair, then build again; or get the file again",
+    )
+
+
+def _unsafe(where: Path, found: str) -> UnsafeFileError:
+    return UnsafeFileError(
+        where,
+        expected="a regular file inside the cache",
+        found=found,
+        do="do not use this cache",
+    )

@@ -1,0 +1,201 @@
+"""Durable local writes: everything that appears in a cache appears whole, or not at all.
+
+A file is written under a temporary name in its folder, synced, closed, opened again and checked,
+put in place, and its folder is synced. Nothing else in the project writes into a cache.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from shared.errors import DiskError, OutputError
+
+TEMPORARY_MARK = ".tmp-"
+CLAIM_MARK = ".claim"
+NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+Check = Callable[[bytes], None]
+
+
+def folder(path: Path) -> None:
+    """Create a folder and those above it, each durably."""
+    if path.is_dir():
+        return
+    folder(path.parent)
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not path.is_dir():
+            raise OutputError(
+                path, expected="a folder", found="a file", do="choose another --out"
+            ) from None
+        return
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    _sync_folder(path.parent)
+
+
+def replace(path: Path, data: bytes, check: Check | None = None) -> None:
+    """Put a file in place, whatever was there: for names derived from content, and MANIFEST."""
+    temporary = _written(path, data, check)
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        _remove(temporary)
+        raise _disk(path, error) from None
+    _sync_folder(path.parent)
+
+
+def create(path: Path, data: bytes) -> bytes:
+    """Create a file exclusively; of several that try, one succeeds.
+
+    Returns:
+        The content that is there now. It equals `data` if this call created the file, if an equal
+        one was there, or if a file system reported a failure after it had succeeded.
+    """
+    temporary = _written(path, data, None)
+    try:
+        _link(temporary, path)
+    except FileExistsError:
+        return path.read_bytes()
+    except OSError as error:
+        raise _disk(path, error) from None
+    finally:
+        _remove(temporary)
+    _sync_folder(path.parent)
+    return data
+
+
+def move(path: Path, target: Path) -> None:
+    """Rename a file durably, for quarantine."""
+    folder(target.parent)
+    try:
+        os.replace(path, target)
+    except OSError as error:
+        raise _disk(path, error) from None
+    _sync_folder(target.parent)
+    _sync_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file that nobody needs, durably; one that is gone already is fine."""
+    _remove(path)
+    _sync_folder(path.parent)
+
+
+def check_writable(root: Path) -> None:
+    """Fail now, rather than after the work, if nothing can be written below `root`."""
+    folder(root)
+    probe = root / f"probe{TEMPORARY_MARK}{secrets.token_hex(8)}"
+    try:
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    except OSError as error:
+        raise _unwritable(root, error) from None
+    _remove(probe)
+
+
+def is_temporary(name: str) -> bool:
+    return TEMPORARY_MARK in name or name.endswith(CLAIM_MARK)
+
+
+def _written(path: Path, data: bytes, check: Check | None) -> Path:
+    """A temporary file beside `path` with these bytes, synced, read back and checked."""
+    temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        _read_back(path, temporary, data, check)
+    except BaseException as error:
+        _remove(temporary)
+        if isinstance(error, OSError):
+            raise _disk(path, error) from None
+        raise
+    return temporary
+
+
+def _read_back(path: Path, temporary: Path, data: bytes, check: Check | None) -> None:
+    found = temporary.read_bytes()
+    if found != data:
+        raise DiskError(
+            path,
+            expected=f"the {len(data)} bytes that were written",
+            found=f"{len(found)} other bytes when they were read back",
+            do="check the disk; nothing was committed",
+        )
+    if check is not None:
+        check(found)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Hard link, which fails if `path` exists; where there are none, under an exclusive claim."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        _rename_under_claim(temporary, path)
+
+
+def _rename_under_claim(temporary: Path, path: Path) -> None:
+    """For file systems that refuse hard links: one builder at a time; a crash leaves the claim."""
+    claim = path.with_name(path.name + CLAIM_MARK)
+    try:
+        os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        raise DiskError(
+            claim,
+            expected="no other builder on a file system without hard links",
+            found="another builder's claim",
+            do="wait for it; if none runs, remove this file",
+        ) from None
+    try:
+        if path.exists():
+            raise FileExistsError(path)
+        os.replace(temporary, path)
+    finally:
+        _remove(claim)
+
+
+def _sync_folder(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _disk(path, error) from None
+
+
+def _remove(path: Path) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _disk(path: Path, error: OSError) -> DiskError:
+    return DiskError(
+        path,
+        expected="to write it durably",
+        found=error.strerror or str(error),
+        do="free space or mend the disk, then run the same command again: it continues",
+    )
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        path,
+        expected="a folder that can be written",
+        found=error.strerror or str(error),
+        do="choose another --out or change its permissions",
+    )

@@ -1,0 +1,64 @@
+"""Metrics of logits against labels: GLUE's, the same for builder, seal and student."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+Float = npt.NDArray[np.floating]
+CLASSIFICATION = "single_label_classification"
+REGRESSION = "regression"
+PROBLEM_TYPES = (CLASSIFICATION, REGRESSION)
+
+
+def metrics(logits: Float, labels: npt.NDArray[np.generic], problem_type: str) -> dict[str, float]:
+    """Metrics of logits [n, C]; an undefined one, such as a constant's correlation, counts as 0.
+
+    Returns:
+        Classification: accuracy, macro_f1, matthews_correlation and, for two classes, f1 (of
+        class 1). Regression: pearson, spearman, mse.
+    """
+    if problem_type == REGRESSION:
+        return _regression(logits[:, 0].astype(np.float64), labels.astype(np.float64))
+    return _classification(logits.argmax(axis=1), labels, logits.shape[1])
+
+
+def _classification(
+    predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.generic], classes: int
+) -> dict[str, float]:
+    from sklearn.metrics import f1_score, matthews_corrcoef
+
+    found = {
+        "accuracy": float(np.mean(predicted == labels)),
+        "macro_f1": float(
+            f1_score(
+                labels,
+                predicted,
+                average="macro",
+                labels=range(classes),
+                zero_division=0,
+            )
+        ),
+        "matthews_correlation": float(matthews_corrcoef(labels, predicted)),
+    }
+    if classes == 2:
+        found["f1"] = float(f1_score(labels, predicted, zero_division=0))
+    return found
+
+
+def _regression(predicted: Float, labels: Float) -> dict[str, float]:
+    from scipy.stats import rankdata
+
+    return {
+        "pearson": _correlation(predicted, labels),
+        "spearman": _correlation(rankdata(predicted), rankdata(labels)),
+        "mse": float(np.mean((predicted - labels) ** 2)),
+    }
+
+
+def _correlation(left: Float, right: Float) -> float:
+    left, right = left - left.mean(), right - right.mean()
+    norm = math.sqrt(float(left @ left) * float(right @ right))
+    return float(left @ right) / norm if norm else 0.0

@@ -1,0 +1,245 @@
+"""The pass: gaps in the plan -> scored rows -> committed shards. It knows no torch: `score` does.
+
+A shard is the unit of computing. Its rows are batched by length under a token budget within the
+shard, so its bytes depend on its rows, the budget and the hardware, never on what was done before.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shared import plan
+from shared.errors import LogitsError
+from shared.examples import Examples
+from shared.identity import CacheFile, Identity
+from shared.mixup import MixBatch
+from shared.progress import progress
+from shared.reader import original_keys
+from shared.shards.layout import Columns
+from teacher_cache.commit import Committer, committed, create_cache, is_committed
+
+log = logging.getLogger(__name__)
+Logits = npt.NDArray[np.float32]
+Score = Callable[[MixBatch], Logits]
+Gap = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything a build needs but the teacher.
+
+    Attributes:
+        root: The cache's folder.
+        file: What `cache.json` says.
+        examples: Split name -> examples, train first, in the identity's order.
+        files: Name -> content of what lies under `tokenizer/` and `student_init/`.
+        pairs: How many pairs are wanted.
+        batch_tokens: Budget of a batch: rows x positions.
+        pad_id: The teacher's.
+        made: torch, transformers, device and dtype, for the records.
+    """
+
+    root: Path
+    file: CacheFile
+    examples: dict[str, Examples]
+    files: dict[str, bytes]
+    pairs: int
+    batch_tokens: int
+    pad_id: int
+    made: dict[str, Any]
+
+    @property
+    def identity(self) -> Identity:
+        return self.file.identity
+
+    def target(self, kind: str) -> int:
+        return self.pairs if kind == "pairs" else self.identity.originals
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build did: rows computed and committed, rows another builder was faster with, seconds,
+    and whether all that was asked for is there now."""
+
+    rows: int
+    rows_lost: int
+    seconds: float
+    complete: bool
+
+
+def build(
+    job: Job,
+    score: Score,
+    accept: Callable[[dict[str, Logits]], None],
+    deadline: float = float("inf"),
+) -> Built:
+    """Compute and commit what is missing.
+
+    Args:
+        score: A batch -> the teacher's raw logits, float32 [B, C].
+        accept: Is shown the validation logits before anything is published, and raises to refuse.
+        deadline: `time.monotonic()` after which no further shard is begun.
+    """
+    began = time.monotonic()
+    held: dict[Gap, Columns] = {}
+    if not (job.root / "cache.json").exists():
+        held = {gap: _columns(job, "originals", gap, score) for gap in _validation_gaps(job)}
+        accept(_validation_logits(job.identity, held))
+        create_cache(job.root, job.file, job.examples, job.files)
+    with Committer(job.root, job.file, job.made) as committer:
+        for gap, columns in held.items():
+            committer.put("originals", gap, columns)
+        committer.wait()
+        complete = all(
+            _fill(job, kind, score, committer, deadline) for kind in ("originals", "pairs")
+        )
+    seconds = time.monotonic() - began
+    return Built(committer.rows, committer.rows_lost, seconds, complete)
+
+
+def missing_rows(job: Job) -> int:
+    return sum(
+        stop - start
+        for kind in ("originals", "pairs")
+        for start, stop in plan.gaps(
+            committed(job.root, kind, job.identity),
+            job.target(kind),
+            job.file.shard_rows,
+        )
+    )
+
+
+def _fill(job: Job, kind: str, score: Score, committer: Committer, deadline: float) -> bool:
+    """Compute a kind's missing shards; False if the deadline came first."""
+    with progress(job.target(kind), f"teacher, {kind}", "rows") as step:
+        step(job.target(kind) - _rows(_gaps(job, kind)))
+        for gap in _walk(job, kind, committer):
+            if time.monotonic() >= deadline:
+                return False
+            committer.put(kind, gap, _columns(job, kind, gap, score, step))
+    return True
+
+
+def _walk(job: Job, kind: str, committer: Committer) -> Iterator[Gap]:
+    """The missing shards, in order until another builder is met, then in an order of its own.
+
+    Without locks, builders that walk alike would compute alike. Nothing is assumed about the
+    others: after each round the records are looked at again, until no gap is left.
+    """
+    shuffled = np.random.default_rng()  # of no consequence for any byte: only who computes what
+    while gaps := _gaps(job, kind):
+        if committer.met_others:
+            shuffled.shuffle(gaps)
+        for gap in gaps:
+            if is_committed(job.root, kind, gap[0]):
+                committer.met_others = True
+                break
+            yield gap
+        committer.wait()
+
+
+def _gaps(job: Job, kind: str) -> list[Gap]:
+    ranges = committed(job.root, kind, job.identity)
+    return plan.gaps(ranges, job.target(kind), job.file.shard_rows)
+
+
+def _rows(gaps: list[Gap]) -> int:
+    return sum(stop - start for start, stop in gaps)
+
+
+def _validation_gaps(job: Job) -> list[Gap]:
+    """The shards of originals that hold validation rows."""
+    gaps = plan.gaps([], job.identity.originals, job.file.shard_rows)
+    return [gap for gap in gaps if gap[1] > job.identity.train_rows]
+
+
+def _validation_logits(identity: Identity, held: dict[Gap, Columns]) -> dict[str, Logits]:
+    splits = np.concatenate([columns["split"] for columns in held.values()])
+    logits = np.concatenate([columns["logits"] for columns in held.values()])
+    return {
+        split.name: logits[splits == number].astype(np.float32)
+        for number, split in enumerate(identity.splits)
+        if number > 0
+    }
+
+
+def _columns(
+    job: Job,
+    kind: str,
+    gap: Gap,
+    score: Score,
+    step: Callable[[int], None] = lambda rows: None,
+) -> Columns:
+    """The columns of one shard: its rows from the plan, their logits from `score`."""
+    identity = job.identity
+    start, stop = gap
+    parts: list[tuple[str, Any, Any, Any, Any]] = []
+    logits = np.empty((stop - start, identity.classes), np.float32)
+    if kind == "pairs":
+        planned = plan.pairs(
+            start,
+            stop,
+            examples=identity.train_rows,
+            seed=identity.seed,
+            beta=identity.beta,
+        )
+        keys: Columns = {
+            "left": planned.left,
+            "right": planned.right,
+            "lam": planned.lam,
+        }
+        parts.append(("train", np.arange(stop - start), planned.left, planned.right, planned.lam))
+    else:
+        keys = original_keys(identity, start, stop)
+        for number, split in enumerate(identity.splits):
+            places = np.flatnonzero(keys["split"] == number)
+            rows = keys["example"][places]
+            parts.append((split.name, places, rows, rows, np.ones(len(rows), np.float32)))
+    for split_name, places, left, right, lam in parts:
+        examples = job.examples[split_name]
+        for chosen in _batches(examples, left, right, job.batch_tokens):
+            batch = examples.mixes(left[chosen], right[chosen], lam[chosen], job.pad_id)
+            logits[places[chosen]] = score(batch)
+            step(len(chosen))
+    stored = logits.astype(identity.logits_dtype)
+    _check_finite(job, kind, gap, stored, keys)
+    return {**keys, "logits": stored}
+
+
+def _batches(
+    examples: Examples, left: Any, right: Any, batch_tokens: int
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Places of rows, grouped by the longer side's length, within `batch_tokens` a batch."""
+    widths = np.maximum(examples.lengths[left], examples.lengths[right])
+    by_width = np.argsort(widths, kind="stable")
+    begin = 0
+    for end in range(1, len(by_width) + 1):
+        full = end < len(by_width) and (end + 1 - begin) * widths[by_width[end]] > batch_tokens
+        if full or end == len(by_width):
+            yield by_width[begin:end]
+            begin = end
+
+
+def _check_finite(job: Job, kind: str, gap: Gap, logits: Any, keys: Columns) -> None:
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(bad):
+        named = ", ".join(
+            f"row {gap[0] + row} ({', '.join(f'{key} {keys[key][row]}' for key in keys)})"
+            for row in bad[:3]
+        )
+        narrow = job.identity.logits_dtype == "float16"
+        remedy = "--logits-dtype float32 and " if narrow else ""
+        raise LogitsError(
+            job.root,
+            expected=f"finite {job.identity.logits_dtype} logits from the teacher",
+            found=f"NaN or infinity in {len(bad)} {kind}: {named}",
+            do=f"try {remedy}--dtype float32, or another teacher; nothing of this shard was stored",
+        )

@@ -1,0 +1,124 @@
+"""The seal: which rows are complete, what every file a reader uses must be; published last."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from shared import files, publish
+from shared.errors import DamagedFileError, UnsealedError
+from shared.examples import Examples
+from shared.identity import CacheFile
+from shared.manifest import COVERED_FILE, CoveredFile, Record, Seal
+from shared.plan import complete_prefix
+from shared.reader import (
+    FILE_LIMIT_BYTES,
+    Cache,
+    read_cache_file,
+    read_originals,
+    read_seal,
+)
+from shared.scores import metrics
+from teacher_cache.card import card
+from teacher_cache.commit import records
+
+
+def seal(root: Path) -> Seal:
+    """Seal the complete prefix of what is committed; a no-op where the same seal is there.
+
+    Raises:
+        UnsealedError: If not all originals are committed.
+    """
+    file = read_cache_file(root)
+    originals = _prefix(records(root, "originals", file.identity))
+    pairs = _prefix(records(root, "pairs", file.identity))
+    if not originals or originals[-1].stop < file.identity.originals:
+        raise UnsealedError(
+            root,
+            expected=f"all {file.identity.originals} originals committed before a seal",
+            found=f"{originals[-1].stop if originals else 0}",
+            do="run the build again: it continues",
+        )
+    _check_present(root, [*originals, *pairs])
+    made = Seal(
+        fingerprint=file.identity.fingerprint,
+        originals=originals[-1].stop,
+        pairs=pairs[-1].stop if pairs else 0,
+        shards=tuple([*originals, *pairs]),
+        files=tuple(_covered(root)),
+        scores=_scores(root, file, tuple(originals)),
+    )
+    publish.folder(root / "seals")
+    publish.create(root / made.name, made.to_bytes())
+    return publish_longest(root)
+
+
+def publish_longest(root: Path) -> Seal:
+    """Make MANIFEST.json the longest seal, looking again until no longer one has appeared."""
+    longest = _longest(root)
+    while True:
+        manifest = root / "MANIFEST.json"
+        if not manifest.exists() or manifest.read_bytes() != longest.to_bytes():
+            publish.replace(manifest, longest.to_bytes())
+        again = _longest(root)
+        if again == longest:
+            break
+        longest = again
+    text = card(Cache.open(root)).encode()
+    readme = root / "README.md"
+    if not readme.exists() or readme.read_bytes() != text:
+        publish.replace(readme, text)
+    return longest
+
+
+def _longest(root: Path) -> Seal:
+    names = sorted(path.name for path in (root / "seals").glob("*.json"))
+    seals = [read_seal(root, f"seals/{name}") for name in names]
+    return max(seals, key=lambda found: (found.length, found.digest))
+
+
+def _prefix(found: list[Record]) -> list[Record]:
+    complete = complete_prefix((record.start, record.stop) for record in found)
+    return [record for record in found if record.stop <= complete]
+
+
+def _check_present(root: Path, found: list[Record]) -> None:
+    for record in found:
+        path = root / record.file
+        size = path.stat().st_size if path.is_file() else None
+        if size != record.size_bytes:
+            raise DamagedFileError(
+                path,
+                expected=f"{record.size_bytes} bytes, as recorded",
+                found="no file" if size is None else f"{size} bytes",
+                do="run: cache-teacher repair, then build again",
+            )
+
+
+def _covered(root: Path) -> list[CoveredFile]:
+    """Size and digest of every file beside the shards that a reader uses, ordered by name."""
+    names = sorted(
+        path.relative_to(root).as_posix()
+        for pattern in ("cache.json", "examples/*", "tokenizer/*", "student_init/*/*")
+        for path in root.glob(pattern)
+    )
+    return [_digest(root, name) for name in names if COVERED_FILE.fullmatch(name)]
+
+
+def _digest(root: Path, name: str) -> CoveredFile:
+    size = (root / name).stat().st_size
+    with files.mapped(root, name, limit_bytes=FILE_LIMIT_BYTES, size_bytes=size) as data:
+        return CoveredFile(name, size, hashlib.sha256(data).hexdigest())
+
+
+def _scores(
+    root: Path, file: CacheFile, originals: tuple[Record, ...]
+) -> dict[str, dict[str, float]]:
+    identity = file.identity
+    logits = read_originals(root, originals, identity)
+    scores = {}
+    for split in identity.splits:
+        where = root / f"examples/{split.name}.arrow"
+        examples = Examples.from_bytes(where.read_bytes(), split.rows, identity.problem_type, where)
+        scores[split.name] = metrics(logits[split.name], examples.labels, identity.problem_type)
+    return scores
