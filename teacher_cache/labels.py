@@ -1,0 +1,115 @@
+"""Whether a teacher answers the data's question: number, kind and order of its labels.
+
+Decided from config.json alone, so that the order is known before the teacher is loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from shared.errors import LabelOrderError, UsageError
+from shared.scores import REGRESSION
+
+INVENTED_NAME = re.compile(r"LABEL_\d+")
+
+
+def teacher_columns(
+    teacher: str,
+    config: dict[str, Any],
+    problem_type: str,
+    label_names: Sequence[str],
+    teacher_labels: Sequence[int] | None = None,
+) -> tuple[int, ...]:
+    """For each class of the data, in order, the teacher's label that stands for it.
+
+    Args:
+        teacher: The teacher, for messages.
+        config: Its config.json.
+        teacher_labels: The user's `--teacher-labels`; None takes the teacher's order as it is,
+            unless its names say otherwise.
+
+    Raises:
+        LabelOrderError: If number or kind of labels differ, or the names are in another order.
+        UsageError: If `teacher_labels` is no permutation.
+    """
+    regression = problem_type == REGRESSION
+    classes = 1 if regression else len(label_names)
+    names = _names(config)
+    _check_kind(teacher, config.get("problem_type"), problem_type)
+    if len(names) != classes:
+        raise LabelOrderError(
+            teacher,
+            expected=f"a teacher with {classes} label{'s' * (classes > 1)}"
+            f" ({'regression' if regression else _listed(label_names)})",
+            found=f"{len(names)} ({_listed(names)})",
+            do="use a teacher that was fine-tuned on this task",
+        )
+    if teacher_labels is not None:
+        return _checked_permutation(teacher_labels, classes)
+    implied = None if regression else _implied_columns(names, label_names)
+    if implied is not None and implied != tuple(range(classes)):
+        raise LabelOrderError(
+            teacher,
+            expected=f"labels in the data's order ({_listed(label_names)})",
+            found=_listed(names),
+            do=f"add --teacher-labels {','.join(map(str, implied))}, or "
+            f"{','.join(map(str, range(classes)))} if the teacher's names are wrong",
+        )
+    return tuple(range(classes))
+
+
+def _names(config: dict[str, Any]) -> list[str]:
+    """The teacher's label names in order; transformers leaves them out for its default of two."""
+    table = config.get("id2label")
+    if isinstance(table, dict):
+        return [str(name) for _, name in sorted(table.items(), key=lambda item: _number(item[0]))]
+    count = config.get("num_labels")
+    return [f"LABEL_{label}" for label in range(count if isinstance(count, int) else 2)]
+
+
+def _number(key: str) -> int:
+    return int(key) if key.isdecimal() else -1
+
+
+def _check_kind(teacher: str, found: object, problem_type: str) -> None:
+    # Older checkpoints do not say: there the number of labels decides.
+    if found is not None and found != problem_type:
+        raise LabelOrderError(
+            teacher,
+            expected=f"a teacher for {problem_type}",
+            found=f"problem_type {found} in its config.json",
+            do="use a teacher that was fine-tuned on this task",
+        )
+
+
+def _checked_permutation(labels: Sequence[int], classes: int) -> tuple[int, ...]:
+    if sorted(labels) != list(range(classes)):
+        raise UsageError(
+            "--teacher-labels",
+            expected=f"each of 0 to {classes - 1} once",
+            found=",".join(map(str, labels)),
+            do="give, for each class of the data in order, the number of the teacher's label",
+        )
+    return tuple(labels)
+
+
+def _implied_columns(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | None:
+    """The order that the names tell, or None where they are invented or other names."""
+    if all(INVENTED_NAME.fullmatch(name) for name in names):
+        return None
+    position = {_plain(name): label for label, name in enumerate(names)}
+    plain = [_plain(name) for name in wanted]
+    if sorted(position) != sorted(plain):
+        return None
+    return tuple(position[name] for name in plain)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip().casefold())
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6])
+    return f"{shown}, …" if len(names) > 6 else shown
