@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from shared.errors import ModelError
 from teacher_cache.checkpoint import Checkpoint, first_line
+from teacher_cache.loading import quiet
+
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+# Other files, such as templates of chats, are no use to a classifier.
+FILE_NAME = re.compile(r"[A-Za-z0-9._-]+\.(json|txt|model)")
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> Any:
@@ -18,12 +24,21 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
     """
     from transformers import AutoTokenizer
 
-    try:
-        return AutoTokenizer.from_pretrained(checkpoint.folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+    # Without these files transformers makes up a tokenizer that knows no words.
+    if not any(file for pattern in VOCABULARIES for file in checkpoint.folder.glob(pattern)):
         raise ModelError(
             checkpoint.name,
-            expected="a tokenizer beside the model",
+            expected=f"a tokenizer's vocabulary beside the model ({', '.join(VOCABULARIES)})",
+            found="none",
+            do="save the tokenizer into the model's folder with save_pretrained",
+        )
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(checkpoint.folder, trust_remote_code=False)
+    except Exception as error:  # of tokenizers' Rust code too, which raises Exception itself
+        raise ModelError(
+            checkpoint.name,
+            expected="a tokenizer that transformers can load",
             found=first_line(error),
             do="save the tokenizer into the model's folder with save_pretrained",
         ) from error
@@ -42,4 +57,5 @@ def tokenizer_files(checkpoint: Checkpoint) -> dict[str, bytes]:
         backend.no_truncation()
     with tempfile.TemporaryDirectory(prefix="mixkd-") as folder:
         tokenizer.save_pretrained(folder)
-        return {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir())}
+        files = sorted(Path(folder).iterdir())
+        return {file.name: file.read_bytes() for file in files if FILE_NAME.fullmatch(file.name)}

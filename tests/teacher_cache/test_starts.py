@@ -1,0 +1,128 @@
+"""Starting points of students: they load, and compute what the teacher's first layers do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from shared.errors import ModelError, UsageError
+from teacher_cache.loading import quiet
+from teacher_cache.starts import student_depths, student_start
+from tests.miniature import ENCODERS, tiny_model
+
+LAYERS, HALF = 4, 2
+# What may be missing from a starting point: it belongs to the classifier, not to the encoder.
+HEADS = ("classifier", "pre_classifier", "pooler", "head")
+
+
+def started(files: dict[str, bytes], folder: Path, labels: int) -> tuple[Any, set[str]]:
+    """The student that the files load as, and the names of what was made up."""
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    with quiet():
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            folder, num_labels=labels, output_loading_info=True
+        )
+    assert not loading["unexpected_keys"]
+    assert not loading["mismatched_keys"]
+    return model.eval(), set(loading["missing_keys"])
+
+
+def hidden_states(model: Any) -> Any:
+    ids = torch.tensor([[2, 5, 9, 30, 3], [2, 7, 3, 1, 1]])
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    with torch.no_grad():
+        output = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+    return output.hidden_states
+
+
+@pytest.mark.parametrize("family", ENCODERS)
+def test_half_the_layers_compute_what_the_teachers_do(family: str, tmp_path: Path) -> None:
+    teacher = tiny_model(family, layers=LAYERS)
+    student, missing = started(student_start(teacher, HALF), tmp_path / "start", labels=3)
+    assert student.config.num_hidden_layers == HALF
+    assert student.config.num_labels == 3
+    assert missing
+    assert {name.split(".")[0] for name in missing} <= set(HEADS)
+    ours, theirs = hidden_states(student), list(hidden_states(teacher))
+    assert len(ours) == HALF + 1
+    if family == "modernbert":  # normalises what leaves its last layer
+        theirs[HALF] = teacher.base_model.final_norm(theirs[HALF])
+    for our, their in zip(ours, theirs, strict=False):
+        torch.testing.assert_close(our, their, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ENCODERS)
+def test_the_files_are_the_same_each_time_and_tell_no_origin(family: str, tmp_path: Path) -> None:
+    tiny_model(family, labels=("odd", "loud", "warm"), layers=LAYERS).save_pretrained(tmp_path)
+    with quiet():
+        teacher = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    files = student_start(teacher, HALF)
+    torch.manual_seed(7)
+    assert files == student_start(teacher, HALF)
+    assert sorted(files) == ["config.json", "model.safetensors"]
+    assert str(tmp_path) not in files["config.json"].decode()
+    config = json.loads(files["config.json"])
+    assert not {"_name_or_path", "auto_map", "id2label", "label2id", "problem_type"} & set(config)
+    assert teacher.config.num_labels == 3
+    assert teacher.config.num_hidden_layers == LAYERS
+
+
+def test_all_layers_are_a_start_too(tmp_path: Path) -> None:
+    teacher = tiny_model(layers=LAYERS)
+    student, _ = started(student_start(teacher, LAYERS), tmp_path / "start", labels=2)
+    torch.testing.assert_close(hidden_states(student)[-1], hidden_states(teacher)[-1])
+
+
+def test_the_kinds_of_layers_are_cut_too() -> None:
+    config = json.loads(student_start(tiny_model("modernbert", layers=LAYERS), 3)["config.json"])
+    assert config["layer_types"] == ["full_attention", "sliding_attention", "full_attention"]
+
+
+def grouped_albert(groups: int) -> Any:
+    config = AutoConfig.for_model(
+        "albert",
+        vocab_size=160,
+        embedding_size=16,
+        hidden_size=32,
+        num_hidden_layers=LAYERS,
+        num_hidden_groups=groups,
+        num_attention_heads=2,
+        intermediate_size=48,
+        pad_token_id=0,
+        initializer_range=0.3,
+    )
+    build: Any = AutoModelForSequenceClassification.from_config
+    return build(config).eval()
+
+
+def test_groups_of_layers_are_cut_where_they_end(tmp_path: Path) -> None:
+    teacher = grouped_albert(groups=2)
+    student, _ = started(student_start(teacher, 2), tmp_path / "start", labels=2)
+    assert student.config.num_hidden_groups == 1
+    for our, their in zip(hidden_states(student), hidden_states(teacher), strict=False):
+        torch.testing.assert_close(our, their)
+    with pytest.raises(ModelError, match="3 layers would split; use --student-layers none"):
+        student_start(teacher, 3)
+
+
+def test_depths_default_to_half_and_come_sorted() -> None:
+    teacher = tiny_model(layers=LAYERS)
+    assert student_depths(teacher, None) == (2,)
+    assert student_depths(teacher, [3, 1, 3]) == (1, 3)
+    assert student_depths(teacher, []) == ()
+    assert student_depths(tiny_model(layers=1), None) == (1,)
+
+
+def test_depths_that_the_teacher_has_not_are_refused() -> None:
+    teacher = tiny_model(layers=LAYERS)
+    with pytest.raises(ModelError, match=r"--student-layers: expected at most 4.*found 9"):
+        student_depths(teacher, [2, 9])
+    with pytest.raises(UsageError, match="--student-layers: expected numbers of 1 and more"):
+        student_depths(teacher, [0])

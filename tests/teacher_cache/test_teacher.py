@@ -1,0 +1,366 @@
+"""The teacher against a plain reference, and every model that must be refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from shared.errors import (
+    DeviceMemoryError,
+    LabelOrderError,
+    LogitsError,
+    ModelError,
+    PaddingDependentError,
+    UntrainedHeadError,
+    UsageError,
+)
+from shared.examples import Examples
+from shared.mixup import MASK_RULES
+from teacher_cache import precision
+from teacher_cache.checkpoint import locate
+from teacher_cache.teacher import Teacher
+from tests.miniature import ENCODERS, REFUSED, tiny_teacher
+from tests.teacher_cache.loaded import load, saved, some_examples
+
+LEFT, RIGHT = np.array([0, 1, 2, 3, 3, 0]), np.array([2, 0, 2, 1, 0, 3])
+LAM = np.array([0.9, 0.25, 1.0, 0.5, 0.499, 0.1], np.float32)
+
+
+def plain_embedding(model: Any, examples: Examples, row: int, width: int, pad_id: int) -> Any:
+    """One example's embeddings [width, D] by reading the tables' rows."""
+    words = model.get_input_embeddings().weight
+    ids = [*examples.input_ids[row].tolist(), *[pad_id] * width][:width]
+    types = [0] * width
+    if examples.token_type_ids is not None:
+        types = [*examples.token_type_ids[row].tolist(), *types][:width]
+    tables = [m for n, m in model.named_modules() if n.endswith("token_type_embeddings")]
+    vectors = torch.stack([words[i] for i in ids])
+    # The model adds the vector of type 0 at every place; 1 needs the difference.
+    if tables:
+        vectors = vectors + torch.stack([tables[0].weight[t] - tables[0].weight[0] for t in types])
+    return vectors
+
+
+def plain_logits(teacher: Teacher, examples: Examples, left: int, right: int, lam: float) -> Any:
+    """One pair alone: own lookup, own interpolation, no batch."""
+    sizes = [len(examples.input_ids[row]) for row in (left, right)]
+    width = max(sizes)
+    sides = [
+        plain_embedding(teacher.model, examples, row, width, teacher.pad_id)
+        for row in (left, right)
+    ]
+    mixed = sides[0] * lam + sides[1] * (1 - lam)
+    visible = width if teacher.mask == "union" else sizes[0 if lam >= 0.5 else 1]
+    mask = torch.tensor([[1] * visible + [0] * (width - visible)])
+    with torch.no_grad():
+        return teacher.model(inputs_embeds=mixed[None], attention_mask=mask).logits[0].numpy()
+
+
+@pytest.mark.parametrize("family", ENCODERS)
+def test_scores_equal_a_plain_reference_pair_by_pair(family: str, tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path, family)
+    examples = some_examples(checkpoint)
+    for mask in MASK_RULES:
+        teacher = load(checkpoint, mask=mask)
+        teacher.probe(examples)
+        logits = teacher.score(examples.mixes(LEFT, RIGHT, LAM, teacher.pad_id))
+        expected = [
+            plain_logits(teacher, examples, left, right, float(lam))
+            for left, right, lam in zip(LEFT, RIGHT, LAM, strict=True)
+        ]
+        assert logits.dtype == np.float32
+        np.testing.assert_allclose(logits, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", ENCODERS)
+def test_an_original_scores_as_its_ids_do(family: str, tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path, family)
+    examples = some_examples(checkpoint)
+    teacher = load(checkpoint)
+    logits = teacher.score(examples.originals(np.arange(4), teacher.pad_id))
+    for row in range(4):
+        inputs = {"input_ids": torch.tensor(examples.input_ids[row][None].astype(np.int64))}
+        if examples.token_type_ids is not None:
+            types = examples.token_type_ids[row][None].astype(np.int64)
+            inputs["token_type_ids"] = torch.tensor(types)
+        with torch.no_grad():
+            expected = teacher.model(**inputs).logits[0].numpy()
+        np.testing.assert_allclose(logits[row], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_token_types_count(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    examples = some_examples(checkpoint)
+    without = Examples(examples.input_ids, None, examples.labels)
+    teacher = load(checkpoint)
+    scores = [teacher.score(some.originals([1], teacher.pad_id)) for some in (examples, without)]
+    assert np.abs(scores[0] - scores[1]).max() > 0.01
+
+
+def test_the_masks_differ_where_the_lighter_side_is_longer(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    examples = some_examples(checkpoint)
+    teachers = [load(checkpoint, mask=mask) for mask in MASK_RULES]
+    longer_right = examples.mixes([0], [3], [0.9], teachers[0].pad_id)
+    longer_left = examples.mixes([3], [0], [0.9], teachers[0].pad_id)
+    union, heavier = (teacher.score(longer_right) for teacher in teachers)
+    assert np.abs(union - heavier).max() > 1e-3
+    union, heavier = (teacher.score(longer_left) for teacher in teachers)
+    np.testing.assert_array_equal(union, heavier)
+
+
+def test_columns_are_put_in_the_order_of_the_cache(tmp_path: Path) -> None:
+    labels = ("dull", "bright", "odd")
+    checkpoint = locate(str(tiny_teacher(tmp_path / "three", labels=labels)))
+    batch = some_examples(checkpoint).originals(np.arange(4), 0)
+    plain = load(checkpoint, (0, 1, 2)).score(batch)
+    np.testing.assert_array_equal(load(checkpoint, (2, 0, 1)).score(batch), plain[:, [2, 0, 1]])
+
+
+def test_a_read_only_batch_is_scored(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    batch = some_examples(checkpoint).originals(np.arange(4), 0)
+    batch.lam.flags.writeable = False
+    assert load(checkpoint).score(batch).shape == (4, 2)
+
+
+@pytest.mark.parametrize("family", REFUSED)
+def test_models_whose_logits_depend_on_padding_are_refused(family: str, tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path, family)
+    teacher = load(checkpoint)
+    with pytest.raises(PaddingDependentError, match=f"{family}: .*logits depend on padding"):
+        teacher.probe(some_examples(checkpoint))
+
+
+def test_a_model_that_takes_no_embeddings_is_refused(tmp_path: Path) -> None:
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    config = AutoConfig.for_model(
+        "bart",
+        vocab_size=160,
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        max_position_embeddings=80,
+    )
+    folder = tiny_teacher(tmp_path / "bart", "roberta")
+    build: Any = AutoModelForSequenceClassification.from_config
+    build(config).save_pretrained(folder)
+    checkpoint = locate(str(folder))
+    with pytest.raises(PaddingDependentError, match=r"takes inputs_embeds .*NotImplementedError"):
+        load(checkpoint, (0, 1, 2)).probe(some_examples(checkpoint))
+
+
+def test_a_decoder_without_a_padding_token_is_refused(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path, "gpt2")
+    edit_config(checkpoint.folder, pad_token_id=None)
+    with pytest.raises(ModelError, match=r"gpt2: expected a padding token.*found none"):
+        load(checkpoint)
+    teacher = Teacher.load(
+        checkpoint, (0, 1), mask="union", max_length=64, tokenizer_pad_id=0, device="cpu"
+    )
+    with pytest.raises(PaddingDependentError, match="logits depend on padding"):
+        teacher.probe(some_examples(checkpoint))
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+def test_an_encoder_without_a_trained_head_is_refused(family: str, tmp_path: Path) -> None:
+    folder = tiny_teacher(tmp_path / "encoder", family, head=False)
+    with pytest.raises(UntrainedHeadError, match=r"encoder: .*classifier\.\w+.*finetune"):
+        load(locate(str(folder)))
+
+
+def test_a_head_of_another_size_is_refused(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    file = checkpoint.folder / "model.safetensors"
+    weights = load_file(file)
+    weights["classifier.weight"] = torch.zeros(3, 32)
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(UntrainedHeadError, match=r"none that fit classifier\.weight"):
+        load(checkpoint)
+
+
+def test_buffers_of_older_checkpoints_are_tolerated(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    file = checkpoint.folder / "model.safetensors"
+    weights = load_file(file) | {"bert.embeddings.position_ids": torch.arange(80)[None]}
+    save_file(weights, file, {"format": "pt"})
+    assert load(checkpoint).pad_id == 0
+
+
+def test_damaged_weights_are_a_named_error(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    (checkpoint.folder / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(ModelError, match="can load, found SafetensorError"):
+        load(checkpoint)
+
+
+def test_an_unknown_kind_of_model_is_a_named_error(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    edit_config(checkpoint.folder, model_type="oracle")
+    with pytest.raises(ModelError, match=r"transformers can load, found ValueError.*oracle"):
+        load(checkpoint)
+
+
+def test_more_or_fewer_labels_than_columns_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LabelOrderError, match="expected 3 labels, found 2"):
+        load(saved(tmp_path), (0, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("family", "positions"), [("bert", 80), ("roberta", 78), ("mpnet", 78), ("electra", 80)]
+)
+def test_as_many_tokens_as_positions_are_scored_and_more_refused(
+    family: str, positions: int, tmp_path: Path
+) -> None:
+    checkpoint = saved(tmp_path, family)
+    teacher = load(checkpoint, max_length=positions)
+    short = some_examples(checkpoint).originals([0], teacher.pad_id)
+    longest = short.map(lambda values: values if values.ndim == 1 else np.ones((1, positions), int))
+    assert np.isfinite(teacher.score(longest)).all()
+    with pytest.raises(ModelError, match=f"found {positions + 1}; use --max-length {positions}"):
+        load(checkpoint, max_length=positions + 1)
+
+
+def test_ids_and_types_beyond_the_tables_are_refused(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    examples = some_examples(checkpoint)
+    teacher = load(checkpoint)
+    examples.input_ids.flat[3] = 160
+    with pytest.raises(ModelError, match=r"token ids below 160.*found 160"):
+        teacher.probe(examples)
+    examples.input_ids.flat[3] = 159
+    assert examples.token_type_ids is not None
+    examples.token_type_ids.flat[3] = 2
+    with pytest.raises(ModelError, match="token types below 2"):
+        teacher.probe(examples)
+
+
+class Greedy(torch.nn.Module):
+    """Asks the CPU's allocator for more than any machine has."""
+
+    def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
+        return torch.empty(1 << 60)
+
+
+def test_a_full_memory_names_half_the_tokens(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    teacher = load(checkpoint)
+    teacher.model = Greedy()
+    examples = some_examples(checkpoint)
+    batch = examples.originals(np.arange(4), teacher.pad_id)
+    width = batch.left_ids.shape[1]
+    with pytest.raises(DeviceMemoryError, match=f"4 x {width} .*--batch-tokens {2 * width}$"):
+        teacher.score(batch)
+    with pytest.raises(DeviceMemoryError, match="--max-length"):
+        teacher.score(examples.originals([0], teacher.pad_id))
+
+
+def test_other_errors_of_a_model_are_not_called_memory(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    teacher = load(checkpoint)
+    batch = some_examples(checkpoint).originals([0], 0)
+    batch.left_ids[:] = 7000
+    with pytest.raises(IndexError):
+        teacher.score(batch)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "meta", "abacus"])
+def test_an_unusable_device_is_a_usage_error(device: str, tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    with pytest.raises(UsageError, match=f"--device: expected auto.*found {device}"):
+        Teacher.load(checkpoint, (0, 1), mask="union", max_length=64, device=device)
+
+
+def test_loading_and_probing_say_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    checkpoint = saved(tmp_path)
+    encoder = locate(str(tiny_teacher(tmp_path / "encoder", head=False)))
+    capfd.readouterr()
+    load(checkpoint).probe(some_examples(checkpoint))
+    with pytest.raises(UntrainedHeadError):
+        load(encoder)
+    assert capfd.readouterr() == ("", "")
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+# The number format.
+
+
+def test_a_lower_format_is_measured_and_used(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    teacher = load(checkpoint)
+    batch = some_examples(checkpoint).originals(np.arange(4), teacher.pad_id)
+    full = teacher.score(batch)
+    difference = teacher.choose_dtype("bfloat16", batch)
+    assert teacher.dtype == "bfloat16"
+    assert 0 < difference < 0.5
+    assert np.abs(teacher.score(batch) - full).max() == pytest.approx(difference)
+    assert teacher.choose_dtype("float32", batch) == 0
+    np.testing.assert_array_equal(teacher.score(batch), full)
+
+
+def test_an_unknown_format_is_a_usage_error(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    with pytest.raises(UsageError, match="--dtype: expected auto, float32"):
+        load(checkpoint).choose_dtype("int8", some_examples(checkpoint).originals([0], 0))
+
+
+FULL = np.array([[1.0, 0.98], [0.0, 1.0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("low", "chosen", "said"),
+    [
+        (FULL + 0.05, "bfloat16", "up to 0.05, flips 0 of 2 answers: bfloat16 is used"),
+        (FULL + 0.2, "float32", "up to 0.2, flips 0 of 2 answers: float32 is used"),
+        (
+            FULL + np.array([[0, 0.03], [0, 0]]),
+            "float32",
+            "up to 0.03, flips 1 of 2 answers: float32",
+        ),
+        (FULL * np.nan, "float32", "up to inf"),
+    ],
+)
+def test_auto_falls_back_to_float32_and_says_so(
+    low: Any,
+    chosen: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(precision, "natively_bfloat16", lambda device: True)
+    logits = {"float32": FULL, "bfloat16": low.astype(np.float32)}
+    with caplog.at_level("INFO"):
+        dtype, difference = precision.choose_dtype("auto", torch.device("cpu"), logits.__getitem__)
+    assert dtype == chosen
+    assert (difference > 0) == (chosen == "bfloat16")
+    assert said in caplog.text
+
+
+def test_auto_is_float32_where_bfloat16_is_not_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    for capabilities in ({"avx512_bf16": False}, {"avx512_f": True}):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
+        assert not precision.natively_bfloat16(torch.device("cpu"))
+        chosen = precision.choose_dtype("auto", torch.device("cpu"), lambda dtype: FULL)
+        assert chosen == ("float32", 0.0)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    assert precision.natively_bfloat16(torch.device("cpu"))
+
+
+def test_a_format_that_overflows_is_refused_if_asked_for() -> None:
+    logits = {"float32": FULL, "float16": np.full_like(FULL, np.inf)}
+    with pytest.raises(LogitsError, match=re.escape("--dtype: expected finite logits in float16")):
+        precision.choose_dtype("float16", torch.device("cpu"), logits.__getitem__)
