@@ -1,0 +1,117 @@
+"""Checkpoints of a run: everything it needs to go on, private to it, the newest one kept.
+
+    OUT/checkpoints/step-00000500/   accelerate's state (it pickles: read only by the run itself),
+                                     state.json (where the run stands), run.json (what it has found)
+
+A checkpoint is written aside and renamed, so that one that is there is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shared import publish, strict
+from shared.canonical import dumps, loads
+from shared.errors import DiskError, StateError
+from shared.manifest import JSON_LIMIT_BYTES
+from shared.order import State
+
+FOLDER = "checkpoints"
+STEP = re.compile(r"step-(\d{8,})")
+RUN_LIMIT_BYTES = 2**24
+
+
+@dataclass(slots=True)
+class Run:
+    """What a run has found so far, beside weights and state.
+
+    Attributes:
+        seals: Digests of the seals that it reads, one a cache.
+        history: Of each finished epoch: its number and its scores.
+        seconds: Spent before this checkpoint.
+    """
+
+    seals: list[str]
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def newest(out: Path) -> Path | None:
+    """The folder of the last whole checkpoint below `out`."""
+    found = [path for path in (out / FOLDER).glob("step-*") if STEP.fullmatch(path.name)]
+    return max(found, key=lambda path: int(path.name[5:]), default=None)
+
+
+def read(folder: Path) -> tuple[State, Run]:
+    """Where a checkpoint's run stands, before anything is loaded.
+
+    Raises:
+        StateError: If its files are not what `save` writes.
+    """
+    try:
+        state_file, run_file = folder / "state.json", folder / "run.json"
+        if max(state_file.stat().st_size, run_file.stat().st_size) > RUN_LIMIT_BYTES:
+            raise ValueError("too large")
+        state = State.from_bytes(state_file.read_bytes()[: JSON_LIMIT_BYTES + 1], state_file)
+        value = loads(run_file.read_bytes(), run_file, RUN_LIMIT_BYTES)
+        run = Run(**strict.table(value, run_file, ["seals", "history", "seconds"]))
+    except (OSError, ValueError) as error:
+        raise StateError(
+            folder,
+            expected="the files of a checkpoint",
+            found=str(error)[:120],
+            do="remove this folder to start again",
+        ) from None
+    return state, run
+
+
+def save(accelerator: Any, out: Path, step: int, state: State, run: Run) -> None:
+    """Write a checkpoint and remove older ones; every process calls this at the same step."""
+    folder = out / FOLDER
+    final, aside = folder / f"step-{step:08d}", folder / f".step-{step:08d}"
+    try:
+        if accelerator.is_main_process:
+            publish.folder(folder)
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir()
+        accelerator.wait_for_everyone()
+        accelerator.save_state(str(aside))
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            (aside / "state.json").write_bytes(state.to_bytes())
+            (aside / "run.json").write_bytes(dumps(asdict(run)))
+            sync_files(aside)
+            shutil.rmtree(final, ignore_errors=True)
+            publish.move(aside, final)
+            for older in folder.glob("*step-*"):
+                if older != final:
+                    shutil.rmtree(older, ignore_errors=True)
+        accelerator.wait_for_everyone()
+    except (OSError, RuntimeError) as error:
+        if not isinstance(error, OSError) and "write" not in str(error):
+            raise
+        raise unwritten(final, error) from error
+
+
+def sync_files(folder: Path) -> None:
+    """Make the files that others wrote into a folder durable."""
+    for file in folder.iterdir():
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def unwritten(where: Path, error: BaseException) -> DiskError:
+    return DiskError(
+        where,
+        expected="to write it",
+        found=str(error)[:120],
+        do="free space, then continue with --resume",
+    )

@@ -1,0 +1,109 @@
+"""Caches in miniature, made by the real builder with a real tiny teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from shared.examples import Examples, Ragged, texts_sha256
+from shared.identity import CacheFile, Identity, Split
+from shared.mixup import MaskRule
+from shared.scores import CLASSIFICATION, REGRESSION
+from teacher_cache.build import Job, build
+from teacher_cache.checkpoint import Checkpoint, files_sha256, locate
+from teacher_cache.seal import seal
+from teacher_cache.starts import student_start
+from teacher_cache.teacher import Teacher
+from teacher_cache.tokenizer import load_tokenizer, tokenizer_files
+from tests.miniature import label_names, read_texts, tiny_data
+
+METRICS = {1: "pearson", 2: "accuracy"}
+
+
+def make_cache(
+    root: Path,
+    teacher: Path,
+    *,
+    rows: int = 40,
+    classes: int = 2,
+    two_texts: bool = False,
+    pairs: int = 100,
+    shard_rows: int = 32,
+    mask: MaskRule = "union",
+    text: bool = True,
+    shard_format: str = "arrow",
+    starts: tuple[int, ...] = (1,),
+    data_seed: int = 0,
+    names: tuple[str, ...] | None = None,
+) -> Path:
+    """Build and seal a cache of `tiny_data`; returns its folder."""
+    data = tiny_data(root.parent / f"data-{root.name}", rows, classes, two_texts, seed=data_seed)
+    checkpoint = locate(str(teacher))
+    examples = {
+        split: read_examples(checkpoint, data / f"{split}.tsv", classes, text)
+        for split in ("train", "validation")
+    }
+    model = Teacher.load(checkpoint, tuple(range(classes)), mask=mask, max_length=64, device="cpu")
+    identity = Identity(
+        problem_type=REGRESSION if classes == 1 else CLASSIFICATION,
+        label_names=names or (() if classes == 1 else label_names(classes)),
+        splits=tuple(
+            Split(
+                split, len(found), _texts_sha256(data / f"{split}.tsv", found), found.ids_sha256()
+            )
+            for split, found in examples.items()
+        ),
+        teacher_sha256=files_sha256(checkpoint),
+        teacher_columns=tuple(range(classes)),
+        max_length=64,
+        beta=0.4,
+        mask=mask,
+        seed=0,
+        logits_dtype="float32",
+    )
+    about = {
+        "task": "tiny",
+        "metric": METRICS.get(classes, "accuracy"),
+        "teacher": teacher.name,
+        "shard_format": shard_format,
+    }
+    files = {f"tokenizer/{name}": data for name, data in tokenizer_files(checkpoint).items()}
+    for layers in starts:
+        for name, content in student_start(model.model, layers).items():
+            files[f"student_init/{layers}-layers/{name}"] = content
+    job = Job(
+        root=root,
+        file=CacheFile(identity, shard_rows, about),
+        examples=examples,
+        files=files,
+        pairs=pairs,
+        batch_tokens=512,
+        pad_id=model.pad_id,
+        made={"torch": "test"},
+    )
+    build(job, model.score, lambda logits: None)
+    seal(root)
+    return root
+
+
+def read_examples(checkpoint: Checkpoint, file: Path, classes: int, text: bool) -> Examples:
+    """A split as the build tokenises it."""
+    texts, labels = read_texts(file)
+    tokenizer = load_tokenizer(checkpoint)
+    encoded: Any = tokenizer(*texts, truncation=True, max_length=64)
+    types = encoded.get("token_type_ids")
+    return Examples(
+        input_ids=Ragged.from_rows(encoded["input_ids"], np.int32),
+        token_type_ids=None if types is None else Ragged.from_rows(types, np.int8),
+        labels=np.asarray(labels, np.float32 if classes == 1 else np.int64),
+        text_a=pa.array(texts[0]) if text else None,
+        text_b=pa.array(texts[1]) if text and len(texts) > 1 else None,
+    )
+
+
+def _texts_sha256(file: Path, examples: Examples) -> str:
+    texts, _ = read_texts(file)
+    return texts_sha256(zip(*texts, strict=True), examples.labels)
