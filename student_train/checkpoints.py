@@ -32,11 +32,13 @@ class Run:
 
     Attributes:
         seals: Digests of the seals that it reads, one a cache.
+        settings: What a resumed run must have in common.
         history: Of each finished epoch: its number and its scores.
         seconds: Spent before this checkpoint.
     """
 
     seals: list[str]
+    settings: dict[str, Any]
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -59,7 +61,7 @@ def read(folder: Path) -> tuple[State, Run]:
             raise ValueError("too large")
         state = State.from_bytes(state_file.read_bytes()[: JSON_LIMIT_BYTES + 1], state_file)
         value = loads(run_file.read_bytes(), run_file, RUN_LIMIT_BYTES)
-        run = Run(**strict.table(value, run_file, ["seals", "history", "seconds"]))
+        run = Run(**strict.table(value, run_file, ["seals", "settings", "history", "seconds"]))
     except (OSError, ValueError) as error:
         raise StateError(
             folder,
@@ -68,6 +70,27 @@ def read(folder: Path) -> tuple[State, Run]:
             do="remove this folder to start again",
         ) from None
     return state, run
+
+
+def check_settings(run: Run, settings: dict[str, Any], folder: Path) -> None:
+    """Refuse to go on with other settings.
+
+    Raises:
+        StateError: Naming those that differ.
+    """
+    names = sorted(run.settings.keys() | settings.keys())
+    differing = [name for name in names if run.settings.get(name) != settings.get(name)]
+    if differing:
+
+        def listed(values: dict[str, Any]) -> str:
+            return ", ".join(f"{name} {values.get(name)}" for name in differing)
+
+        raise StateError(
+            folder,
+            expected=f"the settings that the run began with: {listed(run.settings)}",
+            found=listed(settings),
+            do="resume with the options it began with, or choose another --out",
+        )
 
 
 def save(accelerator: Any, out: Path, step: int, state: State, run: Run) -> None:

@@ -55,7 +55,7 @@ def load_tokenizer(folder: Path) -> Any:
 
     check_folder(folder)
     with as_malformed(folder), quiet_transformers():
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def same_tokenizer(left: Any, right: Any) -> bool:

@@ -36,8 +36,11 @@ class Interruption:
     ) -> None:
         self._restore()
 
-    def requested(self, step: int) -> bool:
-        """Whether any process was interrupted; every process must ask at the same steps."""
+    def requested(self, step: int = 0) -> bool:
+        """Whether any process was interrupted; every process must ask at the same steps.
+
+        With several processes the answer is no except at every tenth step.
+        """
         if self.accelerator.num_processes == 1:
             return self.signal is not None
         if step % STEPS_BETWEEN_QUESTIONS:

@@ -115,9 +115,11 @@ def versions() -> dict[str, str]:
 
 def table(found: Mapping[str, Any]) -> Table:
     """Teacher against student, last epoch, a row a metric."""
+    from rich.markup import escape
     from rich.table import Table
 
-    result = Table(title=f"{printable(found['task'] or 'student')}: teacher against student")
+    task = escape(printable(found["task"] or "student"))
+    result = Table(title=f"{task}: teacher against student")
     result.add_column("metric")
     result.add_column("teacher", justify="right")
     result.add_column("student", justify="right")
@@ -153,6 +155,7 @@ method `{method}` from cached logits of {teachers}. Labels: {labels}.
 from transformers import pipeline
 
 classify = pipeline("text-classification", "path/to/this/folder")
+classify(["a text"], truncation=True, max_length={settings["max_length"]})
 ```
 
 | metric (validation, last epoch) | teacher | student |

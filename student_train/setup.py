@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
@@ -33,7 +34,7 @@ class Setup:
         caches: The first gives examples, labels and tokenizer.
         teacher: Split -> mean raw logits of the caches, float32 [n, C].
         rank, world: This process among all.
-        digest: sha256 of what a resumed run must have in common.
+        settings: What a resumed run must have in common, as JSON; another device may continue it.
     """
 
     caches: list[Cache]
@@ -44,7 +45,11 @@ class Setup:
     objective: Objective
     rank: int
     world: int
-    digest: str
+    settings: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return sha256_hex(dumps(self.settings))
 
 
 def prepare(
@@ -92,7 +97,7 @@ def prepare(
         objective=objective,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
-        digest=_digest(options, start, caches, accelerator.num_processes),
+        settings=_settings(options, start, caches, accelerator.num_processes),
     )
 
 
@@ -142,13 +147,13 @@ def _objective(options: TrainOptions, regression: bool) -> Objective:
     return Objective(options.weights, regression, options.distance, options.temperature)
 
 
-def _digest(options: TrainOptions, start: Start, caches: Sequence[Cache], world: int) -> str:
-    """sha256 of settings, start and caches; another device may continue a run."""
+def _settings(
+    options: TrainOptions, start: Start, caches: Sequence[Cache], world: int
+) -> dict[str, Any]:
     settings = {name: value for name, value in options.settings().items() if name != "device"}
-    found = {
-        "settings": settings,
-        "start": start.sha256,
-        "caches": [cache.identity.fingerprint for cache in caches],
+    return {
+        **settings,
+        "start": start.sha256[:12],
+        "caches": [cache.identity.fingerprint[:12] for cache in caches],
         "processes": world,
     }
-    return sha256_hex(dumps(found))

@@ -99,7 +99,15 @@ def load(cache: Cache, name: str | None, layers: int | None, seed: int) -> Start
 
 def tensors(batch: MixBatch, device: torch.device | str) -> MixBatch:
     """The batch as tensors on a device."""
-    return batch.map(lambda array: torch.from_numpy(array).to(device, non_blocking=True))
+    return batch.map(lambda array: moved(array, device))
+
+
+def moved(array: np.ndarray[Any, Any], device: torch.device | str) -> Tensor:
+    """A NumPy array on a device; pinned first for CUDA, so that the copy need not be waited for."""
+    tensor = torch.from_numpy(array)
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def _check_vocabulary(folder: Path, student: Student, examples: Mapping[str, Examples]) -> None:

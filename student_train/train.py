@@ -36,7 +36,7 @@ from student_train.loading import quiet_transformers
 from student_train.losses import Part, Rows
 from student_train.options import TrainOptions
 from student_train.setup import Setup, prepare
-from student_train.student import Start, Student, as_array, tensors
+from student_train.student import Start, Student, as_array, moved, tensors
 
 log = logging.getLogger(__name__)
 CLIP_NORM = 1.0
@@ -67,11 +67,12 @@ def train(options: TrainOptions, observe: Observe | None = None) -> dict[str, An
     model, optimizer = accelerator.prepare(student, _optimizer(student, options))
     torch.manual_seed(options.seed + accelerator.process_index)  # dropout, in each process its own
     if checkpoint and state and run:
+        checkpoints.check_settings(run, setup.settings, checkpoint)
         state.check(setup.digest, options.epochs, order.steps_per_epoch, checkpoint)
         accelerator.load_state(str(checkpoint))
         log.info("resuming after step %d of epoch %d", state.step, state.epoch + 1)
     else:
-        run = Run(seals=[cache.seal.digest for cache in setup.caches])
+        run = Run([cache.seal.digest for cache in setup.caches], setup.settings)
         state = State(run.seals[0], setup.digest, epoch=0, step=0)
     began = time.monotonic() - run.seconds
     steps = options.epochs * order.steps_per_epoch
@@ -91,7 +92,7 @@ def train(options: TrainOptions, observe: Observe | None = None) -> dict[str, An
                 rate = learning_rate(done, steps, options)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                terms = objective(_forward(model, batch, accelerator.device), batch.counts)
+                terms = objective(forward(model, batch, accelerator.device), batch.counts)
                 loss = objective.weighted(terms)
                 # DistributedDataParallel averages gradients; the terms are parts of one sum.
                 accelerator.backward(loss * setup.world)
@@ -120,6 +121,8 @@ def train(options: TrainOptions, observe: Observe | None = None) -> dict[str, An
             accelerator.log(_flat(found), step=done)
             log.info("epoch %d: %s", epoch + 1, report.scores_line(found))
             save(epoch + 1, 0)
+            if stop.requested():
+                stop.end()
 
     metrics = report.metrics(options, setup, run, accelerator)
     if accelerator.is_main_process:
@@ -178,11 +181,11 @@ def learning_rate(done: int, steps: int, options: TrainOptions) -> float:
     return options.learning_rate * (steps - done) / max(1, steps - rising)
 
 
-def _forward(model: Any, batch: Batch, device: torch.device) -> dict[Part, Rows]:
+def forward(model: Any, batch: Batch, device: torch.device) -> dict[Part, Rows]:
     """One forward for originals and mixes, cut into both parts."""
     logits = model(tensors(batch.inputs, device)).float()  # [B, C]
-    teacher = torch.from_numpy(batch.teacher).to(device)  # [B, C]
-    targets = torch.from_numpy(batch.targets).to(device)  # [B, C]
+    teacher = moved(batch.teacher, device)  # [B, C]
+    targets = moved(batch.targets, device)  # [B, C]
     cut = batch.rows["originals"]
     parts: dict[Part, slice] = {
         "originals": slice(0, cut),

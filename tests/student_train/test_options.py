@@ -1,0 +1,66 @@
+"""Options are checked when they are made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.errors import UsageError
+from student_train.losses import Weights
+from student_train.options import TrainOptions
+
+CACHE = (Path("shards/rte"),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cache": ()}, "--cache: expected a folder, found none"),
+        ({"student": "a", "layers": 3}, "--layers: expected --student or --layers, found both"),
+        ({"method": "magic"}, "--method: expected one of ft, kd, sm, tmkd, mixkd, found magic"),
+        ({"distance": "l1"}, "--distance: expected one of mse, kl, ce, found l1"),
+        ({"device": "tpu"}, "--device: expected one of auto, cpu, cuda, found tpu"),
+        ({"dtype": "int8"}, "--dtype: expected one of"),
+        ({"epochs": 0}, "--epochs: expected a number from 1 on, found 0"),
+        ({"batch_size": -1}, "--batch-size: expected a number from 1 on, found -1"),
+        ({"checkpoint_steps": 0}, "--checkpoint-steps"),
+        ({"log_steps": 0}, "--log-steps"),
+        ({"layers": 0}, "--layers: expected a number from 1 on"),
+        ({"temperature": 0.0}, "--temperature: expected a number above 0, found 0"),
+        ({"learning_rate": float("nan")}, "--learning-rate: expected a number above 0, found nan"),
+        ({"learning_rate": float("inf")}, "--learning-rate"),
+        ({"weight_decay": -0.1}, "--weight-decay: expected a number from 0 on"),
+        ({"warmup": 1.5}, "--warmup: expected a share from 0 to 1, found 1.5"),
+        ({"seed": -1}, "--seed: expected a number from 0"),
+        ({"alpha_sm": -1.0}, "--alpha-sm: expected a weight from 0 on, found -1"),
+        ({"method": "ft", "alpha_mle": 0.0}, "at least one weight above 0, found only zeros"),
+        ({"mix_ratio": 0.0}, "--mix-ratio: expected a number above 0"),
+        ({"mix_ratio": -1.0}, "--mix-ratio: expected a number from 0 on"),
+    ],
+)
+def test_bad_options(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as failure:
+        TrainOptions(**{"cache": CACHE, **changes})
+    assert failure.value.exit_code == 2
+
+
+def test_weights_given_explicitly_replace_the_methods() -> None:
+    options = TrainOptions(CACHE, method="mixkd", alpha_tmkd=0.5, alpha_kd=2)
+    assert options.weights == Weights(mle=1, sm=1, tmkd=0.5, kd=2)
+
+
+def test_no_mixes_are_fine_where_no_term_needs_them() -> None:
+    assert TrainOptions(CACHE, method="kd", mix_ratio=0).weights.kd == 1
+
+
+def test_the_output_is_named_after_the_cache() -> None:
+    assert TrainOptions(CACHE).out_folder == Path("students/rte")
+    assert TrainOptions(CACHE, out=Path("x")).out_folder == Path("x")
+
+
+def test_settings_name_no_path() -> None:
+    settings = TrainOptions((Path("/secret/rte"),), out=Path("/secret/out")).settings()
+    assert "secret" not in str(settings)
+    assert settings["alpha_mle"] == 1

@@ -1,0 +1,94 @@
+"""Several processes together compute what one computes alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from shared.order import Order
+from shared.reader import Cache
+from student_train.batches import Pairs, Source, batches
+from student_train.losses import PRESETS, Objective
+from student_train.student import load
+from student_train.train import forward
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_the_losses_and_gradients_of_all_processes_add_up(cache: Path, world: int) -> None:
+    opened = Cache.open(cache)
+    start = load(opened, None, None, seed=0)
+    student = start.student.eval()
+    objective = Objective(PRESETS["mixkd"])
+    source = Source(start.examples["train"], opened.originals()["train"], Pairs([opened]), False, 0)
+    order = Order(40, source.pairs.shards, batch_size=7, mix_ratio=0.5, seed=1)
+
+    def gradients(rank: int, of: int) -> list[tuple[float, torch.Tensor]]:
+        found = []
+        for batch in batches(source, order, 0, 0, rank, of):
+            student.zero_grad()
+            loss = objective.weighted(
+                objective(forward(student, batch, torch.device("cpu")), batch.counts)
+            )
+            loss.backward()
+            weight = student.model.bert.embeddings.word_embeddings.weight
+            found.append((loss.item(), weight.grad.clone()))
+        return found
+
+    alone = gradients(0, 1)
+    parts = [gradients(rank, world) for rank in range(world)]
+    for step, (loss, gradient) in enumerate(alone):
+        assert sum(part[step][0] for part in parts) == pytest.approx(loss, rel=1e-5)
+        together = sum(part[step][1] for part in parts)
+        assert torch.allclose(together, gradient, atol=1e-6)
+
+
+def without_dropout(cache: Path, folder: Path) -> Path:
+    """The cache's start with dropout switched off: noise is each process's own."""
+    folder.mkdir()
+    for file in (cache / "student_init" / "1-layers").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_two_real_processes(cache: Path, tmp_path: Path) -> None:
+    """Their weights are those of one process, up to the order of sums."""
+    from safetensors.torch import load_file
+
+    start = without_dropout(cache, tmp_path / "start")
+    weights = {}
+    for world in (1, 2):
+        out = tmp_path / f"student-{world}"
+        arguments = ["--cache", cache, "--student", start, "--out", out, "--epochs", "2"]
+        arguments += ["--batch-size", "7", "--learning-rate", "1e-3", "--device", "cpu", "--json"]
+        # `accelerate launch --cpu` starts one process without MPI; torchrun starts both.
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(world)]
+        found = subprocess.run(
+            [sys.executable, *launch, "-m", "student_train.cli", *map(str, arguments)],
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert found.returncode == 0, found.stderr
+        assert json.loads(found.stdout)["settings"]["processes"] == world
+        assert found.stderr.count("(sealed)") == 1
+        weights[world] = load_file(out / "model.safetensors")
+    for name, expected in weights[1].items():
+        # A softmax does not see the keys' biases: their gradients are rounding, which Adam scales up.
+        if not name.endswith("key.bias"):
+            assert torch.allclose(weights[2][name], expected, atol=1e-5), name

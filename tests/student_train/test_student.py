@@ -1,0 +1,252 @@
+"""Loading students: from the cache and by name, with their own tokenizers, and hostile ones refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from shared.errors import (
+    DataError,
+    LabelOrderError,
+    MalformedError,
+    MissingFileError,
+    ModelError,
+    PaddingDependentError,
+    UnsafeFileError,
+)
+from shared.identity import Identity
+from shared.reader import Cache
+from student_train.loading import load_model
+from student_train.student import load, tensors
+from tests.miniature import ENCODERS, REFUSED, tiny_model, tiny_teacher, tiny_tokenizer
+from tests.student_train.caches import make_cache
+
+
+def edit(file: Path, **changes: Any) -> None:
+    value = json.loads(file.read_text())
+    value.update(changes)
+    file.write_text(json.dumps(value))
+
+
+@pytest.fixture
+def start(cache: Path, tmp_path: Path) -> Path:
+    """A copy of the cache's starting point, to be spoilt."""
+    folder = tmp_path / "start"
+    shutil.copytree(cache / "student_init" / "1-layers", folder)
+    return folder
+
+
+def identity_of(cache: Path) -> Identity:
+    return Cache.open(cache).identity
+
+
+def test_the_start_has_the_teachers_weights_and_the_caches_labels(
+    cache: Path, good_teacher: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    found = load(Cache.open(cache), None, None, seed=1).student.model
+    teacher = load_file(good_teacher / "model.safetensors")
+    weights = found.state_dict()
+    assert found.config.id2label == {0: "dull", 1: "bright"}
+    assert found.config.num_hidden_layers == 1
+    shared = [name for name in weights if name.startswith("bert.")]
+    assert shared and all(torch.equal(weights[name], teacher[name]) for name in shared)
+
+
+def test_the_head_depends_on_the_seed_alone(cache: Path) -> None:
+    opened = Cache.open(cache)
+    one, again, two = (load(opened, None, None, seed).student.model for seed in (1, 1, 2))
+    assert torch.equal(one.classifier.weight, again.classifier.weight)
+    assert not torch.equal(one.classifier.weight, two.classifier.weight)
+
+
+@pytest.mark.parametrize("family", ENCODERS)
+def test_students_of_nine_families(family: str, cache: Path, tmp_path: Path) -> None:
+    folder = tiny_teacher(tmp_path / family, family, head=False)
+    found = load(Cache.open(cache), str(folder), None, seed=0)
+    batch = tensors(found.examples["train"].mixes([0, 3], [1, 2], [0.3, 0.8], 1), "cpu")
+    assert found.student(batch).shape == (2, 2)
+    assert found.student.pad_id == found.student.model.config.pad_token_id
+
+
+@pytest.mark.parametrize("family", REFUSED)
+def test_students_that_the_probe_refuses(family: str, cache: Path, tmp_path: Path) -> None:
+    folder = tiny_teacher(tmp_path / family, family)
+    with pytest.raises((PaddingDependentError, ModelError), match="expected"):
+        load(Cache.open(cache), str(folder), None, seed=0)
+
+
+def test_a_trained_head_keeps_its_weights(cache: Path, good_teacher: Path) -> None:
+    from safetensors.torch import load_file
+
+    found = load(Cache.open(cache), str(good_teacher), None, seed=0).student.model
+    trained = load_file(good_teacher / "model.safetensors")
+    assert torch.equal(found.classifier.weight, trained["classifier.weight"])
+
+
+def test_a_trained_head_of_another_label_order_is_refused(cache: Path, tmp_path: Path) -> None:
+    folder = tiny_teacher(tmp_path / "student", labels=("bright", "dull"))
+    with pytest.raises(LabelOrderError, match="order: dull, bright, found bright, dull"):
+        load(Cache.open(cache), str(folder), None, seed=0)
+
+
+def test_a_head_of_another_size_is_made_anew(cache: Path, tmp_path: Path) -> None:
+    folder = tiny_teacher(tmp_path / "student", labels=("dull", "bright", "odd"))
+    model = load(Cache.open(cache), str(folder), None, seed=0).student.model
+    assert model.config.num_labels == 2 and model.classifier.weight.shape[0] == 2
+
+
+def test_another_tokenizer_encodes_the_texts_once(
+    cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from transformers import AutoTokenizer
+
+    caplog.set_level("INFO")
+    folder = tiny_teacher(tmp_path / "student", "roberta", head=False)
+    opened = Cache.open(cache)
+    found = load(opened, str(folder), None, seed=0)
+    assert "gives other ids than the cache's: 60 texts encoded once" in caplog.text
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    stored = opened.train
+    assert stored.text_a is not None
+    for row in (0, 17, 39):
+        expected = tokenizer(stored.text_a[row].as_py())["input_ids"]
+        assert found.examples["train"].input_ids[row].tolist() == expected
+    assert found.examples["train"].token_type_ids is None
+    assert np.array_equal(found.examples["train"].labels, stored.labels)
+
+
+def test_the_same_ids_are_not_encoded_again(
+    cache: Path, good_teacher: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    opened = Cache.open(cache)
+    found = load(opened, str(good_teacher), None, seed=0)
+    assert "encoded" not in caplog.text
+    assert np.array_equal(found.examples["train"].input_ids.flat, opened.train.input_ids.flat)
+
+
+def test_another_tokenizer_needs_texts(good_teacher: Path, folder: Path, tmp_path: Path) -> None:
+    root = make_cache(folder / "no-text", good_teacher, text=False)
+    student = tiny_teacher(tmp_path / "student", "roberta", head=False)
+    with pytest.raises(DataError, match="expected texts.* made with --no-text"):
+        load(Cache.open(root), str(student), None, seed=0)
+    load(Cache.open(root), str(good_teacher), None, seed=0)
+
+
+def test_a_vocabulary_that_is_too_small(cache: Path, tmp_path: Path) -> None:
+    model = tiny_model()
+    model.resize_token_embeddings(12)
+    model.base_model.save_pretrained(tmp_path / "student")
+    with pytest.raises(ModelError, match="found 12 embeddings and no tokenizer of its own"):
+        load(Cache.open(cache), str(tmp_path / "student"), None, seed=0)
+
+
+def test_too_few_positions(cache: Path, tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=160,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=8,
+    )
+    BertModel(config).save_pretrained(tmp_path / "student")
+    tiny_tokenizer(tmp_path / "student")
+    with pytest.raises(ModelError, match="positions, found"):
+        load(Cache.open(cache), str(tmp_path / "student"), None, seed=0)
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "./nowhere", "/nowhere"])
+def test_a_student_that_is_not_there(cache: Path, name: str) -> None:
+    with pytest.raises(ModelError, match="--student: expected a model's folder"):
+        load(Cache.open(cache), name, None, seed=0)
+
+
+def test_a_file_for_a_student(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "student").write_text("")
+    with pytest.raises(ModelError, match="found .*, a file"):
+        load(Cache.open(cache), str(tmp_path / "student"), None, seed=0)
+
+
+def test_a_hub_id_without_a_connection(cache: Path) -> None:
+    with pytest.raises(ModelError, match="an existing folder or a model on the Hub"):
+        load(Cache.open(cache), "nobody/nothing", None, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("auto_map", {"AutoModel": "code.Model"}),
+        ("quantization_config", {"quant_method": "gptq"}),
+        ("attn_implementation", "someone/kernels"),
+        ("_attn_implementation", "someone/kernels"),
+    ],
+)
+def test_foreign_code_is_refused(cache: Path, start: Path, key: str, value: object) -> None:
+    edit(start / "config.json", **{key: value})
+    with pytest.raises(UnsafeFileError, match=f"config.json: expected no key {key}"):
+        load_model(start, identity_of(cache), 0, foreign=True)
+
+
+def test_other_places_to_load_from_are_refused(cache: Path, start: Path) -> None:
+    (start / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/else"}')
+    with pytest.raises(UnsafeFileError, match="an adapter to another one"):
+        load_model(start, identity_of(cache), 0, foreign=True)
+    (start / "adapter_config.json").unlink()
+    index = start / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"a": "../../elsewhere.safetensors"}}')
+    with pytest.raises(UnsafeFileError, match="the names of weight files beside it"):
+        load_model(start, identity_of(cache), 0, foreign=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_hidden_layers": 10**9},
+        {"num_hidden_layers": 65},
+        {"vocab_size": 10**12},
+        {"hidden_size": 10**6},
+        {"intermediate_size": 2**20},
+        {"max_position_embeddings": 2**40},
+        {"intermediate_size": 100_000},
+        {"vocab_size": 100_000},
+    ],
+)
+def test_sizes_that_the_weights_do_not_have_are_refused_before_anything_is_built(
+    cache: Path, start: Path, changes: dict[str, int]
+) -> None:
+    edit(start / "config.json", **changes)
+    with pytest.raises(UnsafeFileError, match="start/config.json: expected .*, found"):
+        load_model(start, identity_of(cache), 0, foreign=False)
+
+
+def test_layers_without_weights_are_refused(cache: Path, start: Path) -> None:
+    edit(start / "config.json", num_hidden_layers=2)
+    with pytest.raises(ModelError, match=r"found none for bert\.encoder\.layer\.1"):
+        load_model(start, identity_of(cache), 0, foreign=False)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"model_type": "unheard-of"}', "[" * 100_000])
+def test_a_config_that_is_none(cache: Path, start: Path, content: str) -> None:
+    (start / "config.json").write_text(content)
+    with pytest.raises(MalformedError, match=r"config\.json: expected"):
+        load_model(start, identity_of(cache), 0, foreign=False)
+
+
+def test_weights_that_are_none(cache: Path, start: Path) -> None:
+    (start / "model.safetensors").write_bytes(b"PK\x03\x04 a zip, perhaps a pickle")
+    with pytest.raises(MalformedError, match="expected a safetensors file"):
+        load_model(start, identity_of(cache), 0, foreign=False)
+    (start / "model.safetensors").rename(start / "pytorch_model.bin")
+    with pytest.raises(MissingFileError, match=r"expected weights in model\.safetensors"):
+        load_model(start, identity_of(cache), 0, foreign=False)
