@@ -19,7 +19,7 @@ JSON_LIMIT_BYTES = 64 * 2**20
 # Code, other formats of weights and other places to load from, none of which a student needs.
 FOREIGN_KEYS = re.compile(
     r"auto_map|custom_pipelines|trust_remote_code|quantization_config|compression_config"
-    r"|_?attn_implementation\w*|_?experts_implementation\w*|\w+_file"
+    r"|_?attn_implementation\w*|_?experts_implementation\w*"
 )
 FOREIGN_FILES = ("adapter_config.json",)
 # Names of numbers that say how often something is built.
@@ -32,7 +32,7 @@ SMALL_HEAD = 2**24
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse JSON files that point to code, to other files, or to other weights.
+    """Refuse JSON files that point to code or to other weights.
 
     Raises:
         UnsafeFileError, MalformedError: Naming the file and the key.
