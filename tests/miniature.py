@@ -161,9 +161,17 @@ def tiny_teacher(
     *,
     layers: int = 2,
     head: bool = True,
+    initializer_range: float = 0.3,
 ) -> Path:
     """Save a random `tiny_model` with its tokenizer; `head=False` saves the encoder without one."""
-    model = tiny_model(family, labels, problem_type, layers=layers, seed=seed)
+    model = tiny_model(
+        family,
+        labels,
+        problem_type,
+        layers=layers,
+        seed=seed,
+        initializer_range=initializer_range,
+    )
     (model if head else model.base_model).save_pretrained(folder)
     return tiny_tokenizer(folder, _style(family), token_types=family not in WITHOUT_TYPES)
 

@@ -1,0 +1,170 @@
+"""A teacher from a tiny encoder and tiny text, and what is refused before and after the work."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shared.errors import DataError, ModelError, OutputError, PaddingDependentError, UsageError
+from shared.scores import CLASSIFICATION, REGRESSION
+from teacher_cache import training
+from teacher_cache.finetune import Finetuned, FinetuneOptions, finetune
+from tests import miniature
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    """A pretrained model without a head, as people start from."""
+    return miniature.tiny_teacher(tmp_path / "encoder", head=False)
+
+
+def tuned(data: Path, model: Path, out: Path, **more: Any) -> Finetuned:
+    settings: dict[str, Any] = {"epochs": 12, "learning_rate": 3e-3, "max_length": 32, **more}
+    return finetune(
+        FinetuneOptions(task="mood", data=str(data), model=str(model), out=out, **settings)
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "classes", "pairs"),
+    [("bert", 2, False), ("mpnet", 3, True), ("deberta-v2", 2, True), ("roberta", 1, True)],
+)
+def test_a_teacher_learns_and_is_saved_whole(
+    tmp_path: Path, family: str, classes: int, pairs: bool
+) -> None:
+    from transformers import AutoConfig, pipeline
+
+    data = miniature.tiny_data(tmp_path / "data", 240, classes, pairs)
+    names = miniature.label_names(classes)
+    (data / "label_names.txt").write_text("\n".join(names) if classes > 1 else "")
+    encoder = miniature.tiny_teacher(
+        tmp_path / "encoder", family, head=False, initializer_range=0.1
+    )
+    done = tuned(data, encoder, tmp_path / "teachers" / "mood")
+    assert done.metric == ("pearson" if classes == 1 else "accuracy")
+    assert done.scores["validation"][done.metric] > 0.8
+    config = AutoConfig.from_pretrained(done.out)
+    assert tuple(config.id2label.values()) == names
+    assert config.problem_type == (REGRESSION if classes == 1 else CLASSIFICATION)
+    assert (done.out / "model.safetensors").is_file()
+    assert [path.name for path in done.out.parent.iterdir()] == ["mood"]
+    record = json.loads((done.out / "metrics.json").read_text())
+    assert record["validation"] == done.scores
+    assert str(tmp_path) not in (done.out / "metrics.json").read_text()
+    if classes == 2 and not pairs:
+        assert pipeline("text-classification", str(done.out))("a dull film")[0]["label"] == "dull"
+
+
+def test_what_was_saved_gives_the_scores_that_were_printed(
+    tmp_path: Path, data: Path, encoder: Path
+) -> None:
+    from shared.scores import metrics
+    from teacher_cache.checkpoint import locate
+    from teacher_cache.data import DataSpec, load
+    from teacher_cache.encode import tokenise
+    from teacher_cache.teacher import Teacher
+    from teacher_cache.tokenizer import load_tokenizer
+
+    done = tuned(data, encoder, tmp_path / "teacher", epochs=2)
+    checkpoint = locate(str(done.out))
+    texts = load(DataSpec(task="mood", data=str(data)))
+    examples = tokenise(texts, load_tokenizer(checkpoint), 32)["validation"]
+    teacher = Teacher.load(checkpoint, (0, 1), mask="union", max_length=32)
+    logits = teacher.score(examples.originals(range(len(examples)), teacher.pad_id))
+    assert metrics(logits, examples.labels, CLASSIFICATION) == done.scores["validation"]
+
+
+def test_the_same_seed_gives_the_same_teacher(tmp_path: Path, data: Path, encoder: Path) -> None:
+    first, second, other = (
+        tuned(data, encoder, tmp_path / name, epochs=1, seed=seed).out / "model.safetensors"
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert first.read_bytes() == second.read_bytes() != other.read_bytes()
+
+
+def test_bfloat16_learns_too(tmp_path: Path, encoder: Path) -> None:
+    data = miniature.tiny_data(tmp_path / "data", 240)
+    done = tuned(data, encoder, tmp_path / "teacher", dtype="bfloat16")
+    assert done.scores["validation"]["accuracy"] > 0.8
+
+
+def test_a_head_for_other_labels_is_replaced_and_said(
+    tmp_path: Path, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    teacher = miniature.tiny_teacher(tmp_path / "other", labels=("a", "b", "c", "d"))
+    with caplog.at_level(logging.INFO, "teacher_cache"):
+        tuned(data, teacher, tmp_path / "teacher", epochs=1)
+    assert "new weights: classifier.bias, classifier.weight" in caplog.text
+
+
+def test_batches_hold_every_row_once_and_rows_of_like_lengths() -> None:
+    lengths = np.random.default_rng(0).integers(3, 100, 1000)
+    found = training.batches(lengths, 16, seed=1, epoch=0)
+    assert sorted(np.concatenate(found)) == list(range(1000))
+    padded = sum(lengths[rows].max() * len(rows) for rows in found)
+    assert padded < 1.1 * lengths.sum()
+    again = training.batches(lengths, 16, seed=1, epoch=0)
+    assert all(np.array_equal(*rows) for rows in zip(found, again, strict=True))
+    other = training.batches(lengths, 16, seed=1, epoch=1)
+    assert not np.array_equal(np.concatenate(found), np.concatenate(other))
+
+
+def test_an_output_that_holds_something_is_left_alone(
+    tmp_path: Path, data: Path, encoder: Path
+) -> None:
+    out = tmp_path / "teacher"
+    out.mkdir()
+    (out / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"a new or empty folder, found thesis.txt; choose"):
+        tuned(data, encoder, out)
+    with pytest.raises(OutputError, match=r"thesis.txt: expected a folder, found a file"):
+        tuned(data, encoder, out / "thesis.txt")
+    assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path: Path, data: Path, encoder: Path) -> None:
+    out = tmp_path / "teachers" / "mood"
+    with pytest.raises(ModelError, match=r"a finite loss, found nan .*--learning-rate"):
+        tuned(data, encoder, out, learning_rate=1e30)
+    with pytest.raises(DataError, match="a column 'verdict'"):
+        tuned(data, encoder, out, label_column="verdict")
+    assert list(out.parent.iterdir()) == []
+
+
+def test_a_model_that_a_cache_could_not_use_is_refused_before_training(
+    tmp_path: Path, data: Path
+) -> None:
+    decoder = miniature.tiny_teacher(tmp_path / "decoder", "gpt2")
+    with pytest.raises(PaddingDependentError, match="logits depend on padding"):
+        tuned(data, decoder, tmp_path / "teacher")
+    with pytest.raises(ModelError, match="no such folder"):
+        tuned(data, tmp_path / "missing", tmp_path / "teacher")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "--epochs: expected a number from 1 on, found 0"),
+        ({"batch_size": 0}, "--batch-size: expected a number from 1 on"),
+        ({"learning_rate": 0.0}, "--learning-rate: expected a number above 0"),
+        ({"learning_rate": float("nan")}, "--learning-rate: expected a number above 0"),
+        ({"dtype": "float16"}, "--dtype: expected one of auto, float32, bfloat16"),
+        ({"seed": -1}, "--seed: expected a number from 0"),
+        ({"task": "mood"}, "--task: expected one of cola"),
+        ({"subset": 2.0}, "--subset: expected a part"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_read(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        FinetuneOptions(**{"task": "rte", "model": "m", **options})
+
+
+def test_the_output_is_named_after_the_task() -> None:
+    assert FinetuneOptions(task="rte", model="m").out_folder == Path("teachers/rte")
