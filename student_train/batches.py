@@ -28,7 +28,7 @@ SHARDS_HELD = 4
 
 @dataclass(frozen=True, slots=True)
 class PairRows:
-    """Rows of pairs: left, right uint32 [n], lam float32 [n], the teacher's logits float32 [n, C]."""
+    """Pairs: left, right uint32 [n], lam float32 [n], the teacher's logits float32 [n, C]."""
 
     left: npt.NDArray[np.uint32]
     right: npt.NDArray[np.uint32]
@@ -41,8 +41,8 @@ class Batch:
     """One process's part of a step.
 
     Attributes:
-        inputs: B mixes; the first `originals` of them are originals. Never empty: where this process
-            has no rows, one row that counts for nothing keeps the processes in step.
+        inputs: B mixes; the first `originals` of them are originals. Never empty: where this
+            process has no rows, one row that counts for nothing keeps the processes in step.
         targets: float32 [B, C], one-hot or mixed labels; numbers [B, 1] for regression.
         teacher: float32 [B, C], the cached logits.
         rows: This process's rows that count, by part.
@@ -184,7 +184,7 @@ def different(cache: Cache, expected: str, found: object) -> DifferentCacheError
 
 
 def _comparable(cache: Cache) -> dict[str, Any]:
-    """Texts rather than ids: another teacher may have another tokenizer, the examples are the same."""
+    """Texts rather than ids: another teacher may have another tokenizer for the same examples."""
     identity = cache.identity
     return {
         "problem type": identity.problem_type,

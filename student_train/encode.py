@@ -43,7 +43,7 @@ def tokenizer_and_examples(
     if all(same_ids(encoded[split], stored[split]) for split in splits):
         return students, encoded
     log.info(
-        "the student's own tokenizer gives other ids than the cache's: %s texts encoded once with it",
+        "the student's own tokenizer gives other ids than the cache's: %s texts encoded once",
         f"{sum(map(len, encoded.values())):,}",
     )
     return students, encoded
@@ -59,7 +59,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def same_tokenizer(left: Any, right: Any) -> bool:
-    """Whether two fast tokenizers are the same, whatever their padding and truncation are set to."""
+    """Whether two fast tokenizers are the same but for their padding and truncation."""
     content = _content(left)
     return content is not None and content == _content(right)
 

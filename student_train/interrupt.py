@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: a question that the loop asks after a step, not a surprise in one."""
+"""Ctrl-C and SIGTERM: a question that the loop asks after a step, not a surprise in one."""
 
 from __future__ import annotations
 

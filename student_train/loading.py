@@ -1,4 +1,4 @@
-"""A student's model from a folder that may be anyone's: checked, then loaded with the cache's labels."""
+"""A student's model from a folder that may be anyone's: checked, loaded, given the labels."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def as_malformed(where: Path) -> Iterator[None]:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Without tables of made-up weights and bars for files: what matters is checked and said here."""
+    """Without tables of made-up weights and bars for files: what matters is said here."""
     from transformers.utils import logging
 
     transformers_logging: Any = logging

@@ -1,8 +1,9 @@
 """The objective: L = a_mle L_MLE + a_sm L_SM + a_tmkd L_TMKD + a_kd L_KD, and its presets.
 
 Following the MixKD objective (Liang et al., ICLR 2021, arXiv 2011.00593): cross entropy on the
-originals (MLE), cross entropy on mixes with mixed labels (SM), a distance to the teacher's logits on
-the same mixes (TMKD), and the same distance on the originals (KD; Hinton et al., arXiv 1503.02531).
+originals (MLE), cross entropy on mixes with mixed labels (SM), a distance to the teacher's logits
+on the same mixes (TMKD), and the same distance on the originals (KD; Hinton et al., arXiv
+1503.02531).
 
 Every term is a sum over the rows that it is given. The loop divides by the number of rows in the
 global batch, so that several processes together compute what one computes alone.

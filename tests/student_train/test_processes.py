@@ -89,6 +89,6 @@ def test_two_real_processes(cache: Path, tmp_path: Path) -> None:
         assert found.stderr.count("(sealed)") == 1
         weights[world] = load_file(out / "model.safetensors")
     for name, expected in weights[1].items():
-        # A softmax does not see the keys' biases: their gradients are rounding, which Adam scales up.
+        # A softmax does not see the keys' biases: Adam scales up gradients that are rounding.
         if not name.endswith("key.bias"):
             assert torch.allclose(weights[2][name], expected, atol=1e-5), name

@@ -1,4 +1,4 @@
-"""Loading students: from the cache and by name, with their own tokenizers, and hostile ones refused."""
+"""Loading students: from the cache, by name, with their own tokenizers; hostile ones refused."""
 
 from __future__ import annotations
 

@@ -241,8 +241,8 @@ def test_the_log_proves_alignment_and_counts_pairs(
     text = caplog.text
     assert "(sealed) · 160/160 rows · labels dull, bright" in text
     assert (
-        "uses 40 of the cache's 100 pairs (40 an epoch); --epochs 3 or --mix-ratio 2.5 would use all"
-        in text
+        "uses 40 of the cache's 100 pairs (40 an epoch); "
+        "--epochs 3 or --mix-ratio 2.5 would use all" in text
     )
     assert "uses all of the cache's 100 pairs, 2.0 times" in text
     assert "uses none of the cache's 100 pairs" in text
