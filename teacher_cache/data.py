@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import DataError, UsageError
-from shared.examples import texts_sha256
 from shared.scores import CLASSIFICATION, REGRESSION
 from teacher_cache.columns import TEXT_OPTION, choose_texts, texts
 from teacher_cache.hub import read_hub
@@ -95,6 +94,8 @@ class TextSplit:
 
     def sha256(self) -> str:
         """Over the ordered (texts, label)."""
+        from shared.examples import texts_sha256
+
         columns = (self.text_a,) if self.text_b is None else (self.text_a, self.text_b)
         return texts_sha256(zip(*columns, strict=True), self.labels)
 

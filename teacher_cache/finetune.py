@@ -16,14 +16,18 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from shared import canonical, publish
 from shared.errors import OutputError, UsageError
-from shared.examples import Examples
 from teacher_cache.data import DataSpec
+
+if TYPE_CHECKING:
+    from shared.examples import Examples
+    from teacher_cache.teacher import Teacher
 
 log = logging.getLogger(__name__)
 DTYPES = ("auto", "float32", "bfloat16")
@@ -152,8 +156,9 @@ def finetune(options: FinetuneOptions) -> Finetuned:
         if name != "train"
     }
     seconds = time.monotonic() - began
+    origin = {key.replace("teacher", "model"): value for key, value in checkpoint.about.items()}
     record = {
-        "about": {**data.about, "model": checkpoint.about},
+        "about": {**data.about, **origin},
         "course": asdict(course) | {"max_length": options.max_length, "steps": steps},
         "train_rows": len(examples["train"]),
         "validation": scores,
@@ -170,7 +175,7 @@ def finetune(options: FinetuneOptions) -> Finetuned:
     return Finetuned(out, scores, str(data.about["metric"]), seconds)
 
 
-def _logits(teacher: Any, examples: Examples) -> np.typing.NDArray[np.float32]:
+def _logits(teacher: Teacher, examples: Examples) -> npt.NDArray[np.float32]:
     """Logits of all examples, float32 [n, C], in float32, as a build computes them."""
     order = np.argsort(examples.lengths, kind="stable")
     chunks = [order[at : at + SCORED_AT_ONCE] for at in range(0, len(order), SCORED_AT_ONCE)]

@@ -133,7 +133,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, data: Path, encoder: Pa
         tuned(data, encoder, out, learning_rate=1e30)
     with pytest.raises(DataError, match="a column 'verdict'"):
         tuned(data, encoder, out, label_column="verdict")
-    assert list(out.parent.iterdir()) == []
+    assert not out.parent.exists() or not any(out.parent.iterdir())
 
 
 def test_a_model_that_a_cache_could_not_use_is_refused_before_training(
