@@ -33,6 +33,11 @@ def main(command: click.Command) -> None:
     sys.exit(_exit_code(lambda: command(arguments, standalone_mode=False), debug))
 
 
+def shown(lines: list[str]) -> str:
+    """Lines for a terminal, with control characters from files made visible."""
+    return "\n".join(map(printable, lines))
+
+
 def _exit_code(run: Callable[[], Any], debug: bool) -> int:
     try:
         run()
@@ -43,9 +48,15 @@ def _exit_code(run: Callable[[], Any], debug: bool) -> int:
     except CacheError as error:
         return _failed(str(error), error.exit_code, debug)
     except (KeyboardInterrupt, click.Abort):
-        return _failed("interrupted; run the same command again to continue", INTERRUPTED, debug)
+        return _failed(
+            "interrupted; what was committed or saved stays, and can be continued",
+            INTERRUPTED,
+            debug,
+        )
     except Terminated:
-        return _failed("terminated; run the same command again to continue", TERMINATED, debug)
+        return _failed(
+            "terminated; what was committed or saved stays, and can be continued", TERMINATED, debug
+        )
     except BrokenPipeError:
         # The reader of stdout went away (| head): not a failure, and nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

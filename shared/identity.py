@@ -68,7 +68,7 @@ class Identity:
         """`name: mine, theirs` for each field that differs."""
         mine, theirs = _flat(self.to_json()), _flat(other.to_json())
         return [
-            f"{name} {mine.get(name, 'absent')} (there: {theirs.get(name, 'absent')})"
+            f"{name} {_short(mine.get(name))} (there: {_short(theirs.get(name))})"
             for name in sorted(mine.keys() | theirs.keys())
             if mine.get(name) != theirs.get(name)
         ]
@@ -202,6 +202,12 @@ def _split(value: Any, where: object) -> Split:
         strict.text(value["texts_sha256"], where, strict.SHA256),
         strict.text(value["ids_sha256"], where, strict.SHA256),
     )
+
+
+def _short(value: Any) -> str:
+    """A value on one line; of a digest the first digits."""
+    text = "absent" if value is None else str(value)
+    return text[:12] if strict.SHA256.fullmatch(text) else text[:80]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -88,13 +88,13 @@ def remove(path: Path) -> None:
 
 def check_writable(root: Path) -> None:
     """Fail now, rather than after the work, if nothing can be written below `root`."""
-    folder(root)
-    probe = root / f"probe{TEMPORARY_MARK}{secrets.token_hex(8)}"
-    try:
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-    except OSError as error:
-        raise _unwritable(root, error) from None
-    _remove(probe)
+    above = root
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir():
+        raise OutputError(above, expected="a folder", found="a file", do="choose another --out")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise _unwritable(above, PermissionError(errno.EACCES, "no permission to write"))
 
 
 def is_temporary(name: str) -> bool:

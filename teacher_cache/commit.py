@@ -152,7 +152,6 @@ class Committer:
         self._thread.join()
 
     def _run(self) -> None:
-        root, file, made = self._target
         while not self._abandoned.is_set():
             try:
                 item = self._queue.get(timeout=SECONDS_BETWEEN_LOOKS)

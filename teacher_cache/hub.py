@@ -55,8 +55,8 @@ def _described(name: str) -> dict[str, Any]:
 
     try:
         found = HfApi().dataset_info(name)
-    except (OSError, ValueError) as error:
-        # Without a network, `datasets` may still have the data in its cache.
+    except Exception as error:
+        # The client's transport errors have no narrower base that is stable. Without a network, `datasets` may still have the data in its cache.
         log.info("%s: its revision on the Hub is unknown (%s)", name, _first_line(error))
         return {}
     licence = getattr(found.card_data, "license", None)
@@ -76,8 +76,7 @@ def _load(name: str, configuration: str | None, revision: str | None) -> dataset
         ) from None
     try:
         return datasets.load_dataset(name, configuration, revision=revision)
-    # A RuntimeError is what a data set that needs code of its own raises.
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+    except Exception as error:  # as above; a data set that needs code raises a RuntimeError
         raise DataError(
             name,
             expected="a data set on the Hub, or a file or folder of that name",

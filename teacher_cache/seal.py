@@ -44,7 +44,7 @@ def seal(root: Path) -> Seal:
         fingerprint=file.identity.fingerprint,
         originals=originals[-1].stop,
         pairs=pairs[-1].stop if pairs else 0,
-        shards=tuple([*originals, *pairs]),
+        shards=(*originals, *pairs),
         files=tuple(_covered(root)),
         scores=_scores(root, file, tuple(originals)),
     )

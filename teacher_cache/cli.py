@@ -1,0 +1,262 @@
+"""`cache-teacher`: options in, one call, numbers out."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+try:
+    from shared import FORMAT_VERSION
+except ImportError:
+    foreign = importlib.import_module("shared")
+    raise SystemExit(
+        f"error: {getattr(foreign, '__file__', None) or list(foreign.__path__)}: expected mixkd's "
+        "package 'shared', found another package of that name; remove it from the path, or run "
+        "from another folder"
+    ) from None
+
+from shared import command
+
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?")
+SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+
+
+class DefaultGroup(click.Group):
+    """A group whose first argument may be an option: that is `build`'s."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0].startswith("-") and args[0] not in ("--help", "--version"):
+            args = ["build", *args]
+        return super().parse_args(ctx, args)
+
+
+class Words(click.ParamType[Any]):
+    """Names separated by commas."""
+
+    name = "A,B,…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
+        return value if isinstance(value, tuple) else tuple(v.strip() for v in value.split(","))
+
+
+class Numbers(click.ParamType[Any]):
+    """Whole numbers separated by commas; `none` is no number."""
+
+    name = "N,N,…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return () if value == "none" else tuple(int(v) for v in value.split(","))
+        except ValueError:
+            self.fail(f"expected whole numbers separated by commas, found {value!r}", param, ctx)
+
+
+class Seconds(click.ParamType[Any]):
+    """A duration such as 90s, 30m or 2h."""
+
+    name = "DURATION"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        found = DURATION.fullmatch(value) if isinstance(value, str) else None
+        if isinstance(value, float):
+            return value
+        if not found:
+            self.fail(f"expected a duration such as 90s, 30m or 2h, found {value!r}", param, ctx)
+        return float(found[1]) * SECONDS[found[2]]
+
+
+FOLDER = click.Path(path_type=Path)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+debug = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show the traceback of a failure."
+)
+
+
+@click.group(cls=DefaultGroup, epilog="Example: cache-teacher --task rte --pairs 50000")
+@click.version_option(package_name="mixkd", message=f"%(version)s, cache format {FORMAT_VERSION}")
+def cache_teacher() -> None:
+    """Run a teacher once over examples and mixup pairs, and share its logits.
+
+    Options without a command are those of `build`: see cache-teacher build --help.
+    """
+
+
+@cache_teacher.command(
+    epilog="Example: cache-teacher --task mood --data mood.csv --teacher teachers/mood --pairs 5000"
+)
+@click.option("--task", required=True, help="One of GLUE's nine, or any name with --data.")
+@click.option("--pairs", type=int, required=True, help="Mixup pairs to have; 0: originals only.")
+@click.option("--teacher", help="Hub id or folder. [default: a published one for GLUE's tasks]")
+@click.option("--data", help="Folder, file (tsv, csv, jsonl, parquet) or Hub data set.")
+@click.option("--text-columns", type=Words(), default="", help="One or two columns of text.")
+@click.option("--label-column", help="[default: label]")
+@click.option("--label-names", type=Words(), default="", help="In the order of class numbers.")
+@click.option("--teacher-labels", type=Numbers(), help="The teacher's label for each class.")
+@click.option("--out", type=FOLDER, help="[default: shards/TASK]")
+@click.option("--format", help="arrow or hdf5. [default: arrow]")
+@click.option("--beta", type=float, help="lam ~ Beta(beta, beta). [default: 0.4]")
+@click.option("--mask", help="Visible positions of a mix: union or heavier. [default: union]")
+@click.option("--seed", type=int, help="Of the list of pairs. [default: 0]")
+@click.option("--max-length", type=int, help="Tokens of the longest example. [default: 128]")
+@click.option("--subset", type=float, help="Stratified part of train, such as 0.1.")
+@click.option("--logits-dtype", help="float32 or float16. [default: float32]")
+@click.option(
+    "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."
+)
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, …", show_default=True)
+@click.option("--batch-tokens", type=int, help="Rows x positions of a batch. [default: by device]")
+@click.option("--shard-rows", type=int, help="Rows of a shard. [default: 4096]")
+@click.option(
+    "--student-layers", type=Numbers(), help="Depths of starting points, or none. [default: half]"
+)
+@click.option(
+    "--min-teacher-score",
+    type=float,
+    help="Refuse a weaker teacher; 0 takes any. [default: better than the majority class]",
+)
+@click.option("--time-limit", "time_limit_s", type=Seconds(), help="Stop and seal after 90s, 2h, …")
+@click.option("--dry-run", is_flag=True, help="Stop after the probe and the estimate.")
+@click.option("--no-text", "text", flag_value=False, default=True, help="Leave out source texts.")
+@as_json
+@debug
+def build(as_json: bool, **values: Any) -> None:
+    """Build, continue or extend a cache.
+
+    Run the same command again to continue; ask for more pairs to extend. Options that are left out
+    are those the cache was made with.
+    """
+    from teacher_cache.options import BuildOptions
+    from teacher_cache.report import lines
+
+    values["text_columns"] = tuple(filter(None, values["text_columns"]))
+    values["label_names"] = tuple(filter(None, values["label_names"]))
+    options = BuildOptions(**values)
+
+    from teacher_cache.run import cache_teacher as run
+
+    found = run(options)
+    if found is None:
+        click.echo(f"dry run: nothing was written to {options.root}")
+    elif as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        click.echo("\n".join(lines(found)))
+        if "run" in found:
+            run_facts = found["run"]
+            click.echo(
+                f"this run     {run_facts['rows']} rows in {run_facts['seconds']:.1f} s, "
+                f"{run_facts['rows_per_second']:.1f} rows/s"
+            )
+        click.echo(f"next         train-student --cache {options.root}")
+
+
+@cache_teacher.command(epilog="Example: cache-teacher seal shards/rte")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@as_json
+@debug
+def seal(folder: Path, as_json: bool) -> None:
+    """Seal the complete part of an unfinished cache, so that it can be used as it is."""
+    from teacher_cache.seal import seal as make
+
+    made = make(folder)
+    if as_json:
+        rows = {"originals": made.originals, "pairs": made.pairs}
+        click.echo(json.dumps({"seal": made.digest, **rows}, indent=1))
+    else:
+        click.echo(f"{folder}: sealed {made.originals} originals and {made.pairs} pairs")
+
+
+@cache_teacher.command(epilog="Example: cache-teacher info shards/rte")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@as_json
+@debug
+def info(folder: Path, as_json: bool) -> None:
+    """Say what a cache holds, how good its teacher is, and what its pairs add."""
+    from shared.reader import Cache
+    from teacher_cache.report import facts, lines
+
+    found = facts(Cache.open(folder))
+    click.echo(json.dumps(found, indent=1) if as_json else command.shown(lines(found)))
+
+
+@cache_teacher.command(
+    epilog="Example: cache-teacher verify shards/rte --deep --teacher teachers/rte --rows 200"
+)
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--deep", is_flag=True, help="Also recompute the plan of every pair.")
+@click.option("--teacher", help="Hub id or folder: rerun it on random rows.")
+@click.option("--rows", type=int, default=200, show_default=True, help="Rows to rerun.")
+@click.option("--device", default="auto", show_default=True, help="For the rerun.")
+@as_json
+@debug
+def verify(
+    folder: Path, deep: bool, teacher: str | None, rows: int, device: str, as_json: bool
+) -> None:
+    """Check a cache's structure and every digest; name every finding."""
+    from teacher_cache.rerun import verify_with_teacher
+    from teacher_cache.verify import verify as look
+
+    found = look(folder, deep)
+    if teacher and not any(not finding.harmless for finding in found):
+        found += verify_with_teacher(folder, teacher, rows, device)
+    wrong = [finding.message for finding in found if not finding.harmless]
+    left_over = [finding.message for finding in found if finding.harmless]
+    if as_json:
+        click.echo(json.dumps({"wrong": wrong, "left_over": left_over}, indent=1))
+    else:
+        click.echo(command.shown([*wrong, *(f"note: {message}" for message in left_over)]))
+        click.echo(f"{folder}: {f'{len(wrong)} findings' if wrong else 'in order'}")
+    if wrong:
+        raise SystemExit(1)
+
+
+@cache_teacher.command(
+    epilog="Example: cache-teacher finetune --task rte --model bert-base-uncased --out teachers/rte"
+)
+@click.option("--task", required=True, help="One of GLUE's nine, or any name with --data.")
+@click.option("--model", required=True, help="Hub id or folder of a pretrained encoder.")
+@click.option("--out", type=FOLDER, help="Folder of the teacher. [default: teachers/TASK]")
+@click.option("--data", help="Folder, file (tsv, csv, jsonl, parquet) or Hub data set.")
+@click.option("--text-columns", type=Words(), default="", help="One or two columns of text.")
+@click.option("--label-column", help="[default: label]")
+@click.option("--label-names", type=Words(), default="", help="In the order of class numbers.")
+@click.option("--subset", type=float, default=1.0, show_default=True, help="Part of train.")
+@click.option("--epochs", type=int, default=3, show_default=True)
+@click.option("--batch-size", type=int, default=32, show_default=True)
+@click.option("--learning-rate", type=float, default=5e-5, show_default=True)
+@click.option("--max-length", type=int, default=128, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@as_json
+@debug
+def finetune(as_json: bool, **values: Any) -> None:
+    """Make a teacher: fine-tune a pretrained encoder on a task."""
+    from teacher_cache.finetune import FinetuneOptions
+    from teacher_cache.finetune import finetune as run
+
+    values["text_columns"] = tuple(filter(None, values["text_columns"]))
+    values["label_names"] = tuple(filter(None, values["label_names"]))
+    made = run(FinetuneOptions(**values))
+    if as_json:
+        click.echo(json.dumps({"out": str(made.out), "scores": made.scores}, indent=1))
+        return
+    for split, scores in made.scores.items():
+        click.echo(f"{split}: {made.metric} {scores[made.metric]:.4f}")
+    click.echo(f"{made.out}: the teacher, made in {made.seconds:.0f} s")
+    click.echo(f"next: cache-teacher --task {values['task']} --teacher {made.out} --pairs 50000")
+
+
+def main() -> None:
+    command.main(cache_teacher)
+
+
+if __name__ == "__main__":
+    main()
