@@ -1,4 +1,4 @@
-"""Two repositories for the stand-in: `nyu-mll/glue` with a tiny rte, and the default teacher of rte.
+"""Two repositories for the stand-in: `nyu-mll/glue` with a tiny rte, and rte's default teacher.
 
 The data set has the layout, the columns and the card of the real one; its rows are `tiny_data` of
 two classes and two texts. The teacher has learnt such rows, and like its model on the real Hub it
@@ -18,7 +18,6 @@ from tests import miniature
 
 RTE = TASKS["rte"]
 TRAIN_ROWS = 48
-MAX_LENGTH = 128
 
 CARD = """---
 license: other
@@ -78,26 +77,7 @@ def _write_parquet(folder: Path, split: str, texts: list[list[str]], labels: lis
 
 def teacher(folder: Path) -> None:
     miniature.trained_teacher(folder, classes=2, pairs=True)
-    _change(folder / "tokenizer_config.json", model_max_length=MAX_LENGTH)
-    _change(folder / "config.json", id2label=None, label2id=None, problem_type=None)
-    _lengthen(folder)
-
-
-def _change(file: Path, **values: object) -> None:
-    """Set keys of a JSON file; those that are None are removed."""
-    found = json.loads(file.read_text(encoding="utf-8")) | values
-    kept = {key: value for key, value in found.items() if value is not None or key not in values}
-    file.write_text(json.dumps(kept), encoding="utf-8")
-
-
-def _lengthen(folder: Path) -> None:
-    """Make room for the default --max-length, which the tiny models of other tests do not need."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    weights = load_file(folder / "model.safetensors")
-    name = "bert.embeddings.position_embeddings.weight"
-    table = torch.zeros(MAX_LENGTH, weights[name].shape[1])
-    table[: len(weights[name])] = weights[name]
-    save_file({**weights, name: table}, folder / "model.safetensors", {"format": "pt"})
-    _change(folder / "config.json", max_position_embeddings=MAX_LENGTH)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    for name in ("id2label", "label2id", "problem_type"):
+        config.pop(name, None)
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")

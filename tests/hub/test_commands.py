@@ -1,4 +1,4 @@
-"""The two commands as a connected machine runs them: the real clients, a Hub of two repositories."""
+"""The two commands as a connected machine runs them: real clients, a Hub of two repositories."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 
 
 def run(command: str | list[str], folder: Path, hub: Hub) -> subprocess.CompletedProcess[str]:
-    """Run a command line in `folder`, in an environment that holds nothing but the Hub's address."""
+    """Run a command line in `folder`; its environment holds little but the Hub's address."""
     words = shlex.split(command) if isinstance(command, str) else command
     if words[0] in MODULES:
         words = [sys.executable, "-m", MODULES[words[0]], *words[1:]]
