@@ -56,7 +56,8 @@ def _described(name: str) -> dict[str, Any]:
     try:
         found = HfApi().dataset_info(name)
     except Exception as error:
-        # The client's transport errors have no narrower base that is stable. Without a network, `datasets` may still have the data in its cache.
+        # The client's transport errors have no narrower base that is stable. Without a network,
+        # `datasets` may still have the data in its cache.
         log.info("%s: its revision on the Hub is unknown (%s)", name, _first_line(error))
         return {}
     licence = getattr(found.card_data, "license", None)

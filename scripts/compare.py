@@ -1,0 +1,97 @@
+"""Print a table of a teacher and its students from the files that the tools leave behind.
+
+    python scripts/compare.py CACHE TEACHER STUDENT...
+
+Scores are those of the last epoch on the first validation split. Parameters are counted in the
+weights. A teacher's seconds are those of its fine-tuning; a student's are those of its training.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One model; `None` where there is nothing to say."""
+
+    name: str
+    score: float
+    agreement: float | None
+    parameters: int
+    seconds: float | None
+
+
+def teacher_line(cache: Path, folder: Path, seconds: float | None) -> Line:
+    """The teacher's score as the cache's seal has it."""
+    scores = _read(cache / "MANIFEST.json")["scores"]
+    metric = _read(cache / "cache.json")["about"]["metric"]
+    split = next(name for name in scores if name != "train")
+    return Line("teacher", scores[split][metric], None, parameters(folder), seconds)
+
+
+def student_line(folder: Path) -> Line:
+    metrics = _read(folder / "metrics.json")
+    scores = next(iter(metrics["validation"].values()))
+    return Line(
+        metrics["settings"]["method"],
+        scores[metrics["metric"]],
+        scores.get("teacher_agreement"),
+        parameters(folder),
+        metrics["seconds"],
+    )
+
+
+def parameters(folder: Path) -> int:
+    """Numbers in the weights, counted in the header of model.safetensors."""
+    with (folder / "model.safetensors").open("rb") as stream:
+        size = struct.unpack("<Q", stream.read(8))[0]
+        header = json.loads(stream.read(size))
+    return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+
+
+def table(metric: str, title: str, lines: list[Line]) -> Table:
+    from rich.table import Table
+
+    found = Table(title=title)
+    found.add_column("model")
+    for column in (metric, "agreement with the teacher", "parameters", "seconds"):
+        found.add_column(column, justify="right")
+    for line in lines:
+        found.add_row(
+            line.name,
+            f"{line.score:.4f}",
+            "" if line.agreement is None else f"{line.agreement:.4f}",
+            f"{line.parameters:,}",
+            "" if line.seconds is None else f"{line.seconds:.0f}",
+        )
+    return found
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_bytes()))
+
+
+def main(cache: Path, teacher: Path, students: list[Path]) -> None:
+    from rich.console import Console
+
+    seconds = teacher / "seconds.txt"
+    taken = float(seconds.read_text()) if seconds.is_file() else None
+    lines = [teacher_line(cache, teacher, taken), *(student_line(folder) for folder in students)]
+    about = _read(cache / "cache.json")["about"]
+    rows = _read(cache / "MANIFEST.json")["rows"]
+    title = f"{about['task']}: {rows['originals']} originals and {rows['pairs']} pairs cached"
+    Console().print(table(about["metric"], title, lines))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]])
