@@ -1,0 +1,95 @@
+"""The command line as a process: exit codes, one-line errors, JSON, interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.timeout(240)  # processes that import torch, on a busy machine
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(*words: str, folder: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "teacher_cache.cli", *words],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, told = process.communicate(timeout=120)
+    return process.returncode, out, told
+
+
+def test_build_info_verify_seal(tmp_path: Path, good_teacher: Path, data: Path) -> None:
+    words = ("--task", "tiny", "--data", str(data), "--teacher", str(good_teacher))
+    code, out, told = finish(start(*words, "--pairs", "40", "--json", folder=tmp_path))
+    assert code == 0, told
+    assert json.loads(out)["pairs"] == 40
+    for command in ("info", "verify", "seal"):
+        code, out, told = finish(start(command, "shards/tiny", "--json", folder=tmp_path))
+        assert code == 0, told
+        json.loads(out)
+    shard = next((tmp_path / "shards/tiny/data").glob("pairs-*"))
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    code, out, told = finish(start("verify", "shards/tiny", folder=tmp_path))
+    assert code == 1
+    assert shard.name in out
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "match"),
+    [
+        (("--task", "rte"), 2, "--pairs"),
+        (("--task", "rte", "--pairs", "x"), 2, "x"),
+        (("--task", "unheard", "--pairs", "1"), 2, "expected"),
+        (("--task", "t", "--pairs", "1", "--teacher-labels", "a,b"), 2, "whole numbers"),
+        (("--task", "t", "--pairs", "1", "--time-limit", "soon"), 2, "duration"),
+        (("info", "absent"), 1, "error: absent: expected the folder of a cache"),
+        (("seal", "absent"), 1, "error: absent/cache.json: expected a file, found none"),
+        (("finetune", "--task", "unheard", "--model", "m"), 2, "--task: expected one of"),
+    ],
+)
+def test_wrong_usage(tmp_path: Path, words: tuple[str, ...], code: int, match: str) -> None:
+    found, out, told = finish(start(*words, folder=tmp_path))
+    assert found == code, told
+    assert match in told
+    assert "Traceback" not in told
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_build_leaves_nothing_torn(
+    tmp_path: Path, good_teacher: Path, data: Path, number: int, code: int
+) -> None:
+    words = ("--task", "tiny", "--data", str(data), "--teacher", str(good_teacher))
+    more = ("--pairs", "200000", "--shard-rows", "64", "--dtype", "float32")
+    process = start(*words, *more, folder=tmp_path)
+    commits = tmp_path / "shards/tiny/commits"
+    until = time.monotonic() + 100
+    while len(list(commits.glob("pairs-*"))) < 3 and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(number)
+    found, _, told = finish(process)
+    assert found == code, told
+    assert "Traceback" not in told
+    assert not [path for path in tmp_path.rglob("*") if ".tmp-" in path.name]
+    code, out, told = finish(start("seal", "shards/tiny", "--json", folder=tmp_path))
+    assert code == 0, told
+    assert json.loads(out)["pairs"] >= 3 * 64
+    code, _, told = finish(start("verify", "shards/tiny", "--deep", folder=tmp_path))
+    assert code == 0, told
