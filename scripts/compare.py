@@ -3,7 +3,8 @@
     python scripts/compare.py CACHE TEACHER STUDENT...
 
 Scores are those of the last epoch on the first validation split. Parameters are counted in the
-weights. A teacher's seconds are those of its fine-tuning; a student's are those of its training.
+weights. A teacher's seconds are those in TEACHER.seconds, where somebody
+measured its fine-tuning; a student's are those of its training.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _read(file: Path) -> dict[str, Any]:
 def main(cache: Path, teacher: Path, students: list[Path]) -> None:
     from rich.console import Console
 
-    seconds = teacher / "seconds.txt"
+    seconds = teacher.with_suffix(".seconds")
     taken = float(seconds.read_text()) if seconds.is_file() else None
     lines = [teacher_line(cache, teacher, taken), *(student_line(folder) for folder in students)]
     about = _read(cache / "cache.json")["about"]
