@@ -22,6 +22,7 @@ from shared.errors import (
 from shared.examples import Examples
 from shared.identity import CacheFile, Identity
 from shared.manifest import JSON_LIMIT_BYTES, SEAL_LIMIT_BYTES, CoveredFile, Record, Seal
+from shared.publish import is_temporary
 from shared.scores import metrics
 from shared.shards.layout import SHARD_LIMIT_BYTES, Columns, check_values
 
@@ -168,7 +169,9 @@ class Cache:
     def _folder(self, name: str) -> Path:
         """A covered folder: the sealed files, checked, and no other file a loader could find."""
         covered = [file for file in self.seal.files if file.file.startswith(f"{name}/")]
-        found = sorted(path.name for path in (self.root / name).glob("*"))
+        # A killed builder may have left a temporary file: no loader looks for such a name.
+        present = (path.name for path in (self.root / name).glob("*"))
+        found = sorted(entry for entry in present if not is_temporary(entry))
         wanted = sorted(Path(file.file).name for file in covered)
         if found != wanted:
             raise MalformedError(

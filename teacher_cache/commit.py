@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from pathlib import Path
@@ -149,6 +150,8 @@ class Committer:
         if error is None:
             self.wait()
         self._abandoned.set()
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(None)  # wakes the thread
         self._thread.join()
 
     def _run(self) -> None:

@@ -3,7 +3,7 @@
 A task of your own needs no row here: `--data` takes any folder, file or Hub data set. A row saves
 naming the columns and gives a default teacher. Names of columns, splits and labels, and the labels'
 order, are those of the Hub's `nyu-mll/glue`; metrics are GLUE's (Wang et al., 2019, table 1), the
-headline first. The default teachers are published BERT-base models with safetensors in their folder,
+headline first. The default teachers are published BERT-base models that hold safetensors,
 read off the Hub's pages; the gate on the validation score stands between a wrong row and a cache.
 """
 

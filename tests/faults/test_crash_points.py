@@ -1,0 +1,117 @@
+"""A builder killed, or refused by its disk, at every filesystem operation: nothing wrong is read.
+
+After each fault every committed record has its shard, a reader gets the planned rows or an error,
+and the same command gives the bytes of an uninterrupted build.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.errors import CacheError
+from shared.plan import pairs
+from shared.reader import Cache, read_record
+from tests.faults import operations
+from tests.faults.operations import CRASHED, DONE, FAILED, Operations, in_child
+from tests.goldens import make
+
+pytestmark = [
+    pytest.mark.timeout(600),
+    # The parent has no thread of its own when it forks; the libraries' pools are never used here.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning"),
+]
+PAIRS, MORE_PAIRS = 20, 40
+
+
+def check_invariant(root: Path) -> None:
+    """Records have their shards; what opens is right."""
+    for path in sorted((root / "commits").glob("*.json")):
+        record = read_record(root, f"commits/{path.name}")
+        data = (root / record.file).read_bytes()
+        assert len(data) == record.size_bytes
+        assert hashlib.sha256(data).hexdigest() == record.sha256
+    try:
+        cache = Cache.open(root)
+    except CacheError:
+        return
+    cache.check_alignment()
+    cache.tokenizer_folder()
+    for record in cache.pair_records:
+        columns = cache.read(record)
+        planned = pairs(record.start, record.stop, examples=20, seed=0, beta=0.4)
+        batch = cache.train.mixes(planned.left, planned.right, planned.lam, 0)
+        np.testing.assert_allclose(columns["logits"], make.score(batch), rtol=1e-6)
+
+
+def every_operation(
+    tmp_path: Path,
+    shard_format: str,
+    before: int | None,
+    after: int,
+    act: Callable[..., object],
+    allowed: set[int],
+) -> int:
+    """Fault each operation of a build (or of an extension of `before` pairs) in turn."""
+    start = tmp_path / "start"
+    if before is not None:
+        make.make(start, shard_format, before)
+    whole = tmp_path / "whole"
+    if before is not None:
+        shutil.copytree(start, whole)
+    expected = (make.make(whole, shard_format, after) / "MANIFEST.json").read_bytes()
+    for number in itertools.count():
+        root = tmp_path / f"at-{number}"
+        if before is not None:
+            shutil.copytree(start, root)
+        faults = Operations(number, act)
+        code = in_child(lambda root=root: make.make(root, shard_format, after), faults)
+        if code >= 100:
+            assert code == 100 + DONE
+            return number
+        assert code in allowed, f"operation {number}: exit {code}"
+        assert code != CRASHED
+        check_invariant(root)
+        make.make(root, shard_format, after)
+        assert (root / "MANIFEST.json").read_bytes() == expected, f"operation {number}"
+        check_invariant(root)
+        shutil.rmtree(root)
+    raise AssertionError("unreachable")
+
+
+@pytest.mark.parametrize("shard_format", ["arrow", pytest.param("hdf5", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("before", [None, PAIRS], ids=["build", "extension"])
+def test_killed_at_every_operation(
+    tmp_path: Path, shard_format: str, before: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    after = PAIRS if before is None else MORE_PAIRS
+    points = every_operation(tmp_path, shard_format, before, after, operations.kill, {-9})
+    assert points > 50
+    with capsys.disabled():
+        print(f" [{points} crash points]", end="")
+
+
+@pytest.mark.parametrize("act", [operations.NO_SPACE, operations.IO_ERROR], ids=["full", "failing"])
+def test_refused_by_the_disk_at_every_operation(tmp_path: Path, act: Callable[..., object]) -> None:
+    points = every_operation(tmp_path, "arrow", None, PAIRS, act, {DONE, FAILED})
+    assert points > 50
+
+
+def test_a_refused_write_leaves_no_temporary(tmp_path: Path) -> None:
+    for number in range(40):
+        root = tmp_path / f"at-{number}"
+        faults = Operations(number, operations.NO_SPACE)
+        code = in_child(lambda root=root: make.make(root, "arrow", PAIRS), faults)
+        assert code in (DONE, FAILED)
+        assert not [path for path in root.rglob("*") if ".tmp-" in path.name]
+
+
+def test_short_writes_are_finished(tmp_path: Path) -> None:
+    points = every_operation(tmp_path, "arrow", None, PAIRS, operations.shorten, {DONE})
+    assert points > 50

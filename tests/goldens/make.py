@@ -1,0 +1,104 @@
+"""Makes the golden caches of format 1: torch-free, from numbers that any reader can recompute.
+
+    python -m tests.goldens.make FOLDER
+
+The caches in this folder were made once and are never made again: they show that what was written
+then is still read. A new format version gets a cache of its own beside them.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from shared.examples import Examples, Ragged, texts_sha256
+from shared.identity import CacheFile, Identity, Split
+from shared.mixup import MixBatch
+from shared.scores import CLASSIFICATION
+from teacher_cache.build import Job, build
+from teacher_cache.seal import seal
+
+PAIRS = 40
+SHARD_ROWS = 16
+FORMATS = ("arrow", "hdf5")
+
+
+def score(batch: MixBatch) -> npt.NDArray[np.float32]:
+    """Three logits that say the mean id of both sides, weighted by lam."""
+    means = [
+        (ids * mask).sum(axis=1) / mask.sum(axis=1)
+        for ids, mask in ((batch.left_ids, batch.left_mask), (batch.right_ids, batch.right_mask))
+    ]
+    mixed = batch.lam * means[0] + (1 - batch.lam) * means[1]
+    return np.stack([mixed - 10, 10 - mixed, 0 * mixed], axis=1).astype(np.float32)
+
+
+def examples(rows: int, seed: int) -> Examples:
+    """Examples of 2 to 6 ids below 20, two texts each, labels 0 to 2."""
+    words = np.random.Philox(key=[seed, 0]).random_raw(rows * 7).reshape(rows, 7)
+    ids = [[int(w % 20) for w in row[1 : 3 + int(row[0] % 5)]] for row in words]
+    types = [[0] * (len(row) - 1) + [1] for row in ids]
+    labels = np.array([sum(row) * 3 // (20 * len(row)) for row in ids], np.int64)
+    return Examples(
+        Ragged.from_rows(ids, np.int32),
+        Ragged.from_rows(types, np.int8),
+        labels,
+        pa.array([f"left {row}" for row in range(rows)]),
+        pa.array([f"right {row} é" for row in range(rows)]),
+    )
+
+
+def job(root: Path, shard_format: str, pairs: int = PAIRS) -> Job:
+    splits = {"train": examples(20, 1), "validation": examples(8, 2)}
+    identity = Identity(
+        problem_type=CLASSIFICATION,
+        label_names=("low", "middle", "high"),
+        splits=tuple(
+            Split(
+                name,
+                len(rows),
+                texts_sha256(
+                    zip(rows.text_a.to_pylist(), rows.text_b.to_pylist(), strict=True), rows.labels
+                ),
+                rows.ids_sha256(),
+            )
+            for name, rows in splits.items()
+        ),
+        teacher_sha256="0123456789abcdef" * 4,
+        teacher_columns=(2, 0, 1),
+        max_length=6,
+        beta=0.4,
+        mask="union",
+        seed=0,
+        logits_dtype="float32",
+    )
+    about = {"task": "golden", "metric": "accuracy", "shard_format": shard_format}
+    return Job(
+        root=root,
+        file=CacheFile(identity, SHARD_ROWS, about),
+        examples=splits,
+        files={
+            "tokenizer/tokenizer.json": b"{}\n",
+            "student_init/1-layers/config.json": b"{}\n",
+        },
+        pairs=pairs,
+        batch_tokens=64,
+        pad_id=0,
+        made={"torch": "none", "transformers": "none", "device": "cpu", "dtype": "float32"},
+    )
+
+
+def make(root: Path, shard_format: str, pairs: int = PAIRS) -> Path:
+    """Build and seal one."""
+    build(job(root, shard_format, pairs), score, accept=lambda logits: None)
+    seal(root)
+    return root
+
+
+if __name__ == "__main__":
+    for name in FORMATS:
+        make(Path(sys.argv[1]) / f"format-1-{name}", name)
