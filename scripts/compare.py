@@ -3,8 +3,8 @@
     python scripts/compare.py CACHE TEACHER STUDENT...
 
 Scores are those of the last epoch on the first validation split. Parameters are counted in the
-weights. A teacher's seconds are those in TEACHER.seconds, where somebody
-measured its fine-tuning; a student's are those of its training.
+weights. A teacher's seconds are what the file TEACHER.seconds says, if it is there; a student's are
+those of its training.
 """
 
 from __future__ import annotations
