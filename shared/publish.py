@@ -86,6 +86,23 @@ def remove(path: Path) -> None:
     _sync_folder(path.parent)
 
 
+def settle(folder: Path) -> None:
+    """Make files that another library wrote into a folder durable, and readable as usual.
+
+    safetensors writes files that only their owner may read; a team shares models by folder.
+    """
+    usual = 0o666 & ~_umask()
+    for file in folder.iterdir():
+        if not file.is_file():
+            continue
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fchmod(descriptor, usual)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def check_writable(root: Path) -> None:
     """Fail now, rather than after the work, if nothing can be written below `root`."""
     above = root
@@ -99,6 +116,13 @@ def check_writable(root: Path) -> None:
 
 def is_temporary(name: str) -> bool:
     return TEMPORARY_MARK in name or name.endswith(CLAIM_MARK)
+
+
+def _umask() -> int:
+    """The process's; it can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def _written(path: Path, data: bytes, check: Check | None) -> Path:

@@ -8,7 +8,6 @@ A checkpoint is written aside and renamed, so that one that is there is whole.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from dataclasses import asdict, dataclass, field
@@ -108,7 +107,7 @@ def save(accelerator: Any, out: Path, step: int, state: State, run: Run) -> None
         if accelerator.is_main_process:
             (aside / "state.json").write_bytes(state.to_bytes())
             (aside / "run.json").write_bytes(dumps(asdict(run)))
-            sync_files(aside)
+            publish.settle(aside)
             shutil.rmtree(final, ignore_errors=True)
             publish.move(aside, final)
             for older in folder.glob("*step-*"):
@@ -119,16 +118,6 @@ def save(accelerator: Any, out: Path, step: int, state: State, run: Run) -> None
         if not isinstance(error, OSError) and "write" not in str(error):
             raise
         raise unwritten(final, error) from error
-
-
-def sync_files(folder: Path) -> None:
-    """Make the files that others wrote into a folder durable."""
-    for file in folder.iterdir():
-        descriptor = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def unwritten(where: Path, error: BaseException) -> DiskError:

@@ -63,7 +63,7 @@ def finish(out: Path, write: Callable[[Path], None]) -> None:
     publish.folder(aside)
     try:
         write(aside)
-        checkpoints.sync_files(aside)
+        publish.settle(aside)
     except OSError as error:
         raise checkpoints.unwritten(out, error) from error
     for file in sorted(aside.iterdir(), key=lambda file: (file.name == LAST_FILE, file.name)):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import secrets
 import shutil
 import time
@@ -205,8 +204,7 @@ def _publish(out: Path, write: Callable[[Path], None]) -> None:
     publish.folder(aside)
     try:
         write(aside)
-        for file in aside.iterdir():
-            _sync(file)
+        publish.settle(aside)
         publish.move(aside, out)
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
@@ -218,11 +216,3 @@ def _publish(out: Path, write: Callable[[Path], None]) -> None:
                 do="free space or choose another --out, then run it again",
             ) from error
         raise
-
-
-def _sync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

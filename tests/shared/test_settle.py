@@ -1,0 +1,22 @@
+"""Files that other libraries write are as readable as those of this project."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from shared import publish
+
+
+def test_files_get_the_usual_mode(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"weights")
+    file.chmod(0o600)
+    (tmp_path / "folder").mkdir()
+    before = os.umask(0o022)
+    try:
+        publish.settle(tmp_path)
+    finally:
+        os.umask(before)
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert file.read_bytes() == b"weights"
