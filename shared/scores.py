@@ -41,7 +41,10 @@ def _classification(
                 zero_division=0,
             )
         ),
-        "matthews_correlation": float(matthews_corrcoef(labels, predicted)),
+        # scikit-learn warns of a single class, for which the correlation is not defined.
+        "matthews_correlation": float(matthews_corrcoef(labels, predicted))
+        if len(np.union1d(labels, predicted)) > 1
+        else 0.0,
     }
     if classes == 2:
         found["f1"] = float(f1_score(labels, predicted, zero_division=0))

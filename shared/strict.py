@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -52,7 +52,8 @@ def count(value: Any, where: object) -> int:
 
 
 def number(value: Any, where: object) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
+    # Compared, not converted: an integer may be too large for a float.
+    if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
         raise wrong(where, "a finite number", repr(value)[:80])
     return float(value)
 

@@ -84,7 +84,14 @@ def decode_batch(
         source.seek(batch_start)
         batch = pa.ipc.read_record_batch(pa.ipc.read_message(source), found)
         batch.validate(full=True)
-    except (pa.ArrowException, OSError, EOFError, struct.error, IndexError) as error:
+    except (
+        pa.ArrowException,
+        OSError,
+        EOFError,
+        UnicodeError,
+        struct.error,
+        IndexError,
+    ) as error:
         raise _malformed(where, "an Arrow IPC file", str(error).split("\n")[0][:120]) from None
     if any(column.null_count for column in batch.columns):
         raise _malformed(where, "no nulls", "nulls")
@@ -181,7 +188,10 @@ def _table_field(buffer: bytes, table: int, slot: int) -> int | None:
 
 def _shown(schema: pa.Schema) -> str:
     columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
-    metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    metadata = {
+        key.decode(errors="replace"): value.decode(errors="replace")
+        for key, value in (schema.metadata or {}).items()
+    }
     return f"({columns}) {metadata}"[:300]
 
 

@@ -1,0 +1,187 @@
+"""Sealed caches in a fraction of a second: synthetic examples, and a teacher that is a formula.
+
+    root = sealed(tmp_path / "cache", shard_format="hdf5", pairs=60)
+    build(job(root, pairs=80), Scorer(), accept)
+
+No torch. `score` is a function of a mix's ids and weight alone, whatever it is batched with, so any
+stored logit can be computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from shared.examples import Examples, Ragged, texts_sha256
+from shared.identity import CacheFile, Identity, Split
+from shared.mixup import MixBatch
+from shared.plan import Pairs, pairs
+from shared.scores import CLASSIFICATION, REGRESSION
+from teacher_cache.build import Job, build
+from teacher_cache.seal import seal
+
+FORMATS = ("arrow", "hdf5")
+TRAIN, VALIDATION = 30, 12
+SHARD_ROWS = 16
+VOCABULARY = 100
+LONGEST = 12
+FILES = {
+    "tokenizer/tokenizer.json": b"{}\n",
+    "student_init/1-layers/config.json": b"{}\n",
+    "student_init/2-layers/config.json": b'{"layers": 2}\n',
+}
+
+Logits = npt.NDArray[np.float32]
+
+
+def score(batch: MixBatch, classes: int = 2) -> Logits:
+    """Logit c is lam * s(left) + (1 - lam) * s(right), s a sum over tokens that depends on c."""
+    sides = [
+        np.stack([_sum(ids * mask, c) for c in range(classes)], axis=1)
+        for ids, mask in ((batch.left_ids, batch.left_mask), (batch.right_ids, batch.right_mask))
+    ]
+    lam = batch.lam[:, None].astype(np.float64)
+    return (lam * sides[0] + (1 - lam) * sides[1]).astype(np.float32)
+
+
+def _sum(ids: npt.NDArray[np.int64], c: int) -> npt.NDArray[np.float64]:
+    """Exact in float64, so that neither padding nor neighbours change a bit."""
+    return ((ids * (c + 3)) % 17 - 8 * (ids > 0)).sum(axis=1).astype(np.float64)
+
+
+@dataclass
+class Scorer:
+    """`score` that counts its rows, and does `before` first: raises, waits or damages."""
+
+    classes: int = 2
+    before: Callable[[int], None] = lambda batch: None
+    batches: int = 0
+    rows: int = 0
+    change: Callable[[Logits], Logits] = field(default=lambda logits: logits)
+
+    def __call__(self, batch: MixBatch) -> Logits:
+        self.before(self.batches)
+        self.batches += 1
+        self.rows += len(batch.lam)
+        return self.change(score(batch, self.classes))
+
+
+def accept(logits: dict[str, Logits]) -> None:
+    """A gate that lets every teacher pass."""
+
+
+def examples(
+    rows: int,
+    seed: int = 0,
+    classes: int = 2,
+    *,
+    types: bool = False,
+    texts: int = 1,
+) -> Examples:
+    """Examples of 1 to 12 ids; `classes=1` for float32 labels of regression.
+
+    Raw words of Philox, not `Generator`: the same in every build of NumPy.
+    """
+    words = np.random.Philox(key=[seed, 77]).random_raw(rows * (LONGEST + 1))
+    table = words.reshape(rows, LONGEST + 1)
+    ids = [[int(w % VOCABULARY) for w in row[1 : 2 + row[0] % LONGEST]] for row in table]
+    columns = [pa.array([f"{c} {row} é" for row in range(rows)]) for c in "ab"[:texts]]
+    columns += [None] * (2 - texts)
+    return Examples(
+        input_ids=Ragged.from_rows(ids, np.int32),
+        token_type_ids=Ragged.from_rows([[0] * (len(r) - 1) + [1] for r in ids], np.int8)
+        if types
+        else None,
+        labels=np.arange(rows, dtype=np.float32) / rows
+        if classes == 1
+        else np.arange(rows) % classes,
+        text_a=columns[0],
+        text_b=columns[1],
+    )
+
+
+def identity(splits: dict[str, Examples], classes: int = 2, **changes: Any) -> Identity:
+    """The identity of these splits; any field may be changed by name."""
+    fields: dict[str, Any] = {
+        "problem_type": REGRESSION if classes == 1 else CLASSIFICATION,
+        "label_names": ("score",) if classes == 1 else tuple(f"class {c}" for c in range(classes)),
+        "splits": tuple(
+            Split(name, len(rows), texts_digest(rows), rows.ids_sha256())
+            for name, rows in splits.items()
+        ),
+        "teacher_sha256": "1" * 64,
+        "teacher_columns": tuple(range(classes)),
+        "max_length": LONGEST,
+        "beta": 0.4,
+        "mask": "union",
+        "seed": 0,
+        "logits_dtype": "float32",
+    }
+    return Identity(**{**fields, **changes})
+
+
+def texts_digest(rows: Examples) -> str:
+    columns = [column.to_pylist() for column in (rows.text_a, rows.text_b) if column is not None]
+    return texts_sha256(zip(*columns, strict=True), rows.labels)
+
+
+def job(
+    root: Path,
+    pairs: int = 40,
+    shard_format: str = "arrow",
+    classes: int = 2,
+    *,
+    train: int = TRAIN,
+    shard_rows: int = SHARD_ROWS,
+    batch_tokens: int = 64,
+    **changes: Any,
+) -> Job:
+    """A build of synthetic examples; `changes` are fields of the identity."""
+    splits = {
+        "train": examples(train, 1, classes),
+        "validation": examples(VALIDATION, 2, classes),
+    }
+    about = {"task": "synthetic", "metric": "accuracy", "shard_format": shard_format}
+    return Job(
+        root=root,
+        file=CacheFile(identity(splits, classes, **changes), shard_rows, about),
+        examples=splits,
+        files=dict(FILES),
+        pairs=pairs,
+        batch_tokens=batch_tokens,
+        pad_id=0,
+        made={"torch": "none", "transformers": "none", "device": "cpu", "dtype": "float32"},
+    )
+
+
+def sealed(
+    root: Path, pairs: int = 40, shard_format: str = "arrow", classes: int = 2, **changes: Any
+) -> Path:
+    """Build and seal a cache of `pairs` pairs; a longer one than is there extends it."""
+    build(job(root, pairs, shard_format, classes, **changes), Scorer(classes), accept)
+    seal(root)
+    return root
+
+
+def planned(made: Job, start: int, stop: int) -> Pairs:
+    """The planned pairs of a job."""
+    wanted = made.identity
+    return pairs(start, stop, examples=wanted.train_rows, seed=wanted.seed, beta=wanted.beta)
+
+
+def expected_logits(made: Job, start: int, stop: int) -> Logits:
+    """The formula on planned pairs, each on its own: float32 [stop - start, C]."""
+    rows = planned(made, start, stop)
+    train = made.examples["train"]
+    return np.concatenate(
+        [
+            score(train.mixes([left], [right], [lam], 0), made.identity.classes)
+            for left, right, lam in zip(rows.left, rows.right, rows.lam, strict=True)
+        ]
+    )
