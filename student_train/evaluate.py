@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,14 @@ Logits = npt.NDArray[np.float32]
 Double = npt.NDArray[np.float64]
 BATCH_ROWS = 64
 CALIBRATION_BINS = 15
+FALLBACK_HEADLINES = ("accuracy", "pearson")
+
+
+def headline(about: Mapping[str, Any], scores: Mapping[str, float]) -> str:
+    """The name of the metric that the cache's task is judged by."""
+    wanted = about.get("metric")
+    names = [wanted, *FALLBACK_HEADLINES]
+    return next(name for name in names if isinstance(name, str) and name in scores)
 
 
 def predictions(

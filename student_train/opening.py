@@ -9,7 +9,7 @@ from pathlib import Path
 from shared.errors import CacheError, StateError, printable
 from shared.reader import Cache
 from student_train.batches import check_same
-from student_train.report import headline
+from student_train.evaluate import headline
 
 log = logging.getLogger(__name__)
 NAMES_SHOWN = 6

@@ -12,7 +12,7 @@ from shared import FORMAT_VERSION
 from shared.errors import printable
 from shared.scores import REGRESSION
 from shared.scores import metrics as scores_of
-from student_train.evaluate import calibration_error
+from student_train.evaluate import calibration_error, headline
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 
 PACKAGES = ("mixkd", "torch", "transformers", "accelerate", "numpy", "pyarrow")
 DTYPES_USED = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
-FALLBACK_HEADLINES = ("accuracy", "pearson")
-
-
-def headline(about: Mapping[str, Any], scores: Mapping[str, float]) -> str:
-    """The name of the metric that the cache's task is judged by."""
-    wanted = about.get("metric")
-    names = [wanted, *FALLBACK_HEADLINES]
-    return next(name for name in names if isinstance(name, str) and name in scores)
 
 
 def metrics(options: TrainOptions, setup: Setup, run: Run, accelerator: Any) -> dict[str, Any]:
