@@ -1,0 +1,65 @@
+"""Reads caches in forked children with little memory and time, and says what became of each.
+
+    python -m tests.hostile.opener GOOD_CACHE < lines of "bytes path"
+
+Prints a line of JSON per line of input: the error's class and text (null where the cache was read),
+or the signal that ended the child. Everything is imported before the first fork.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from shared.errors import CacheError
+from tests.faults.reading import read_all
+
+SECONDS = 50
+
+
+def anonymous_bytes() -> int:
+    """The process's private data, which RLIMIT_DATA limits."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData"))
+
+
+def attempt(root: Path) -> dict[str, Any]:
+    try:
+        read_all(root)
+    except CacheError as error:
+        return {"error": type(error).__name__, "text": str(error)}
+    except BaseException as error:  # what no reader may raise is reported, not hidden
+        return {"error": f"not a CacheError: {type(error).__name__}", "text": str(error)[:500]}
+    return {"error": None, "text": ""}
+
+
+def attempt_in_child(root: Path, memory_bytes: int) -> dict[str, Any]:
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        limit = anonymous_bytes() + memory_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        signal.alarm(SECONDS)
+        os.write(write_end, json.dumps(attempt(root)).encode())
+        os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as stream:
+        said = stream.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status != 0 or not said:
+        return {"error": f"exit {status}", "text": ""}
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+if __name__ == "__main__":
+    # Reading a good cache first imports what is imported late.
+    read_all(Path(sys.argv[1]))
+    for line in sys.stdin:
+        memory_bytes, path = line.rstrip("\n").split(" ", 1)
+        print(json.dumps(attempt_in_child(Path(path), int(memory_bytes))), flush=True)

@@ -1,0 +1,93 @@
+"""Hostile caches are refused by name, in bounded memory, and never make a reader open the bait."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.goldens import make as good
+from tests.hostile.make import HOSTILE
+from tests.hostile.registry import MEMORY_BYTES
+from tests.hostile.watch import Watch
+
+Open = Callable[[Path, int], dict[str, Any]]
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A good cache of each format; copy it before you spoil it."""
+    folder = tmp_path_factory.mktemp("good")
+    return {name: good.make(folder / name, name) for name in good.FORMATS}
+
+
+@pytest.fixture(scope="module")
+def open_cache(caches: dict[str, Path]) -> Iterator[Open]:
+    """Reads a cache in a child of its own; see `tests/hostile/opener.py`."""
+    command = [sys.executable, "-m", "tests.hostile.opener", str(caches["hdf5"])]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    ) as opener:
+        assert opener.stdin is not None and opener.stdout is not None
+        stdin, stdout = opener.stdin, opener.stdout
+
+        def open_one(root: Path, memory_bytes: int) -> dict[str, Any]:
+            stdin.write(f"{memory_bytes} {root}\n")
+            stdin.flush()
+            found: dict[str, Any] = json.loads(stdout.readline())
+            return found
+
+        yield open_one
+        stdin.close()
+
+
+@pytest.mark.parametrize("shard_format", good.FORMATS)
+def test_a_good_cache_is_read_within_the_limits(
+    open_cache: Open, caches: dict[str, Path], shard_format: str
+) -> None:
+    assert open_cache(caches[shard_format], MEMORY_BYTES) == {"error": None, "text": ""}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if one.memory_bytes > MEMORY_BYTES else [])
+        for name, one in HOSTILE.items()
+    ],
+)
+def test_refused(open_cache: Open, caches: dict[str, Path], tmp_path: Path, name: str) -> None:
+    hostile = HOSTILE[name]
+    root = Path(shutil.copytree(caches[hostile.shard_format], tmp_path / "cache"))
+    bait = tmp_path / "bait"
+    bait.write_bytes(b"bait")
+    hostile.spoil(root, bait)
+    with Watch(bait) as watch:
+        found = open_cache(root, hostile.memory_bytes)
+        assert not watch.opened()
+    assert found["error"] in hostile.errors, found
+    text = found["text"]
+    assert text.isprintable(), "control characters reach the terminal"
+    assert len(text) < 2000 or "a" * 500 in text
+    assert not (tmp_path / "written").exists(), "a pickle was run"
+
+
+def test_the_watch_sees_an_open(tmp_path: Path) -> None:
+    bait = tmp_path / "bait"
+    bait.write_bytes(b"bait")
+    with Watch(bait) as watch:
+        assert not watch.opened()
+        bait.read_bytes()
+        assert watch.opened()
