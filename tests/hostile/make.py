@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 from tests.goldens.make import make as make_good
-from tests.hostile import make_arrow, make_files, make_hdf5
+from tests.hostile import make_arrow, make_examples, make_files, make_hdf5
 from tests.hostile.registry import HOSTILE, Hostile
 
-__all__ = ["HOSTILE", "Hostile", "make_arrow", "make_files", "make_hdf5"]
+__all__ = ["HOSTILE", "Hostile", "make_arrow", "make_examples", "make_files", "make_hdf5"]
 
 if __name__ == "__main__":
     for name in sys.argv[2:] or HOSTILE:
