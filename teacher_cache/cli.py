@@ -217,6 +217,26 @@ def verify(
         raise SystemExit(1)
 
 
+@cache_teacher.command(epilog="Example: cache-teacher repair shards/rte --dry-run")
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@as_json
+@debug
+def repair(folder: Path, dry_run: bool, as_json: bool) -> None:
+    """Move what is damaged to quarantine/; the next build fills the gap and seals anew."""
+    from dataclasses import asdict
+
+    from teacher_cache.repair import repair as mend
+
+    steps = mend(folder, dry_run)
+    if as_json:
+        click.echo(json.dumps([asdict(step) for step in steps], indent=1))
+        return
+    click.echo(command.shown([f"{step.action} {step.file}: {step.reason}" for step in steps]))
+    told = "would be done" if dry_run else "done; now run the build again"
+    click.echo(f"{folder}: {f'{len(steps)} steps {told}' if steps else 'nothing to repair'}")
+
+
 @cache_teacher.command(
     epilog="Example: cache-teacher finetune --task rte --model bert-base-uncased --out teachers/rte"
 )

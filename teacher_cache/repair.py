@@ -1,0 +1,131 @@
+"""Repair: what is damaged goes to `quarantine/`; the next build fills the gap and seals anew.
+
+Nothing is deleted but temporaries and shards that nothing names, and those only after a day: they
+may belong to a builder that is running.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared import publish
+from shared.errors import CacheError
+from shared.identity import Identity
+from shared.manifest import Record, Seal
+from shared.reader import read_cache_file, read_record, read_seal, read_shard
+from teacher_cache.seal import publish_longest
+
+SECONDS_UNTIL_STALE = 24 * 3600
+QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that repair does: `quarantine`, `restore` or `remove` a file, and why."""
+
+    action: str
+    file: str
+    reason: str
+
+
+def repair(root: Path, dry_run: bool = False) -> list[Step]:
+    """Move what is damaged aside; put records back that a seal still has.
+
+    Raises:
+        CacheError: If `cache.json` itself cannot be read: there is nothing to go by then.
+    """
+    identity = read_cache_file(root).identity
+    seals, steps = _seals(root)
+    sealed = {record.name: record for seal in seals.values() for record in seal.shards}
+    records, found = _records(root)
+    bad: dict[str, str] = {}
+    for name in sorted({*records, *found, *sealed}):
+        record = records.get(name) or sealed.get(name)
+        reason = found.get(name)
+        damage = _damage(root, record, identity) if record else reason
+        if damage:
+            bad[name] = damage
+            steps += _aside(root, name, record, damage)
+        elif name not in records and record:
+            steps.append(Step("restore", name, reason or "its seal has it, commits/ has not"))
+    steps += [
+        Step("quarantine", name, f"it lists {listed[0]}")
+        for name, seal in seals.items()
+        if (listed := [record.name for record in seal.shards if record.name in bad])
+    ]
+    named = {record.file for record in (*records.values(), *sealed.values())}
+    steps += _stale(root, named)
+    if not dry_run:
+        _carry_out(root, steps, sealed)
+    return steps
+
+
+def _seals(root: Path) -> tuple[dict[str, Seal], list[Step]]:
+    """MANIFEST.json and every seal that can be read; the others go aside."""
+    seals, steps = {}, []
+    names = [f"seals/{path.name}" for path in sorted((root / "seals").glob("*.json"))]
+    for name in (*names, *(["MANIFEST.json"] if (root / "MANIFEST.json").exists() else [])):
+        try:
+            seals[name] = read_seal(root, name)
+        except CacheError as error:
+            steps.append(Step("quarantine", name, str(error)))
+    return seals, steps
+
+
+def _records(root: Path) -> tuple[dict[str, Record], dict[str, str]]:
+    """The records that can be read, and what is wrong with the others."""
+    records, wrong = {}, {}
+    for path in sorted((root / "commits").glob("*.json")):
+        name = f"commits/{path.name}"
+        try:
+            records[name] = read_record(root, name)
+        except CacheError as error:
+            wrong[name] = str(error)
+    return records, wrong
+
+
+def _damage(root: Path, record: Record, identity: Identity) -> str | None:
+    try:
+        if record.fingerprint != identity.fingerprint:
+            return f"a record of another cache, {record.fingerprint[:12]}"
+        read_shard(root, record, identity)
+    except CacheError as error:
+        return str(error)
+    return None
+
+
+def _aside(root: Path, name: str, record: Record | None, reason: str) -> Iterator[Step]:
+    for file in (name, *([record.file] if record else [])):
+        if (root / file).is_symlink() or (root / file).exists():
+            yield Step("quarantine", file, reason)
+
+
+def _stale(root: Path, named: set[str]) -> Iterator[Step]:
+    before = time.time() - SECONDS_UNTIL_STALE
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if name.startswith(f"{QUARANTINE}/") or not path.is_file() or path.is_symlink():
+            continue
+        temporary = publish.is_temporary(path.name)
+        unnamed = name.startswith("data/") and name not in named
+        if (temporary or unnamed) and path.stat().st_mtime < before:
+            yield Step("remove", name, "temporary" if temporary else "no record names it")
+
+
+def _carry_out(root: Path, steps: list[Step], sealed: dict[str, Record]) -> None:
+    """Seals first: while a seal is there, what it lists is there too."""
+    for step in sorted(steps, key=lambda step: not step.file.startswith(("MANIFEST", "seals/"))):
+        path = root / step.file
+        if step.action == "quarantine":
+            publish.move(path, root / QUARANTINE / step.file)
+        elif step.action == "remove":
+            publish.remove(path)
+        else:
+            if path.exists():
+                publish.move(path, root / QUARANTINE / step.file)
+            publish.create(path, sealed[step.file].to_bytes())
+    if any((root / "seals").glob("*.json")):
+        publish_longest(root)
