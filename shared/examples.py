@@ -140,7 +140,7 @@ class Examples:
             "ids of at least 0": bool((flat < 0).any()),
             "one type for each id, of at least 0": types is not None
             and not (
-                np.array_equal(types.offsets, self.input_ids.offsets) and types.flat.min() >= 0
+                np.array_equal(types.offsets, self.input_ids.offsets) and (types.flat >= 0).all()
             ),
             "finite labels": not np.isfinite(labels).all(),
             f"labels in [0, {classes - 1}]": labels.dtype == np.int64

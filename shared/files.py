@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import stat
@@ -54,10 +55,20 @@ def read(root: Path, name: str, *, limit_bytes: int, size_bytes: int | None = No
 
 
 def mapped(root: Path, name: str, *, limit_bytes: int, size_bytes: int) -> mmap.mmap:
-    """The file's content as a read-only memory map, of exactly `size_bytes`."""
+    """The file's content as a read-only memory map, of exactly `size_bytes`, which are some."""
     with opened(root, name) as descriptor:
         _checked_size(descriptor, root / name, limit_bytes, size_bytes)
+        if size_bytes == 0:
+            raise _damaged(root / name, "content", "an empty file")
         return mmap.mmap(descriptor, size_bytes, access=mmap.ACCESS_READ)
+
+
+def sha256(root: Path, name: str, *, limit_bytes: int, size_bytes: int) -> str:
+    """The digest of a file of exactly `size_bytes`, which may be none."""
+    with opened(root, name) as descriptor:
+        _checked_size(descriptor, root / name, limit_bytes, size_bytes)
+        with os.fdopen(os.dup(descriptor), "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _checked_size(descriptor: int, where: Path, limit_bytes: int, size_bytes: int | None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from shared import files, publish
@@ -107,8 +106,8 @@ def _covered(root: Path) -> list[CoveredFile]:
 
 def _digest(root: Path, name: str) -> CoveredFile:
     size = (root / name).stat().st_size
-    with files.mapped(root, name, limit_bytes=FILE_LIMIT_BYTES, size_bytes=size) as data:
-        return CoveredFile(name, size, hashlib.sha256(data).hexdigest())
+    sha256 = files.sha256(root, name, limit_bytes=FILE_LIMIT_BYTES, size_bytes=size)
+    return CoveredFile(name, size, sha256)
 
 
 def _scores(

@@ -93,7 +93,7 @@ def decode_batch(
         IndexError,
     ) as error:
         raise _malformed(where, "an Arrow IPC file", str(error).split("\n")[0][:120]) from None
-    if any(column.null_count for column in batch.columns):
+    if any(_null_count(column) for column in batch.columns):
         raise _malformed(where, "no nulls", "nulls")
     return batch
 
@@ -116,6 +116,12 @@ def _values(column: pa.Array) -> npt.NDArray[Any]:
     flat = column.flatten() if pa.types.is_fixed_size_list(column.type) else column
     values: npt.NDArray[Any] = flat.to_numpy(zero_copy_only=True)
     return values
+
+
+def _null_count(column: pa.Array) -> int:
+    """Nulls in a column and in its lists: a list's items may be null in any schema."""
+    listed = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+    return int(column.null_count + (column.values.null_count if listed else 0))
 
 
 def _body_bytes(layout: Layout) -> int:

@@ -1,0 +1,133 @@
+"""Only regular files inside the cache are opened; nothing else makes a reader follow or wait."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shared import files
+from shared.errors import CacheError, DamagedFileError, MissingFileError, UnsafeFileError
+
+pytestmark = pytest.mark.timeout(10)  # a reader that waits for a pipe would wait for ever
+READERS: dict[str, Callable[[Path, str], object]] = {
+    "read": lambda root, name: files.read(root, name, limit_bytes=100),
+    "mapped": lambda root, name: files.mapped(root, name, limit_bytes=100, size_bytes=3),
+    "sha256": lambda root, name: files.sha256(root, name, limit_bytes=100, size_bytes=3),
+}
+
+
+@pytest.fixture(params=READERS)
+def reader(request: pytest.FixtureRequest) -> Callable[[Path, str], object]:
+    return READERS[request.param]
+
+
+def test_content(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").write_bytes(b"abc")
+    assert files.read(tmp_path, "a/b", limit_bytes=3, size_bytes=3) == b"abc"
+    with files.mapped(tmp_path, "a/b", limit_bytes=3, size_bytes=3) as data:
+        assert data[:] == b"abc"
+        with pytest.raises(TypeError):
+            data[0] = 1
+    digest = files.sha256(tmp_path, "a/b", limit_bytes=3, size_bytes=3)
+    assert digest == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    assert files.read(tmp_path, "a", limit_bytes=3) == b""
+    digest = files.sha256(tmp_path, "a", limit_bytes=3, size_bytes=0)
+    assert digest == hashlib.sha256(b"").hexdigest()
+    with pytest.raises(DamagedFileError, match="found an empty file"):
+        files.mapped(tmp_path, "a", limit_bytes=3, size_bytes=0)
+
+
+def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a").write_bytes(b"abc")
+    (tmp_path / "link").symlink_to("real")
+    assert files.read(tmp_path / "link", "a", limit_bytes=3) == b"abc"
+
+
+def symbolic_link(path: Path) -> None:
+    path.with_name("other").write_bytes(b"abc")
+    path.symlink_to("other")
+
+
+def link_to_nothing(path: Path) -> None:
+    path.symlink_to("nothing")
+
+
+def link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def unix_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        here = Path.cwd()
+        os.chdir(path.parent)  # a socket's path has at most about 100 characters
+        try:
+            listener.bind(path.name)
+        finally:
+            os.chdir(here)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [symbolic_link, link_to_nothing, link_to_itself, os.mkfifo, Path.mkdir, unix_socket],
+    ids=["link", "broken", "loop", "pipe", "folder", "socket"],
+)
+def test_what_is_no_regular_file(
+    tmp_path: Path, reader: Callable[[Path, str], object], make: Callable[[Path], object]
+) -> None:
+    make(tmp_path / "a")
+    with pytest.raises(UnsafeFileError, match="a: expected a regular file inside the cache"):
+        reader(tmp_path, "a")
+
+
+def test_a_device(reader: Callable[[Path, str], object]) -> None:
+    with pytest.raises(UnsafeFileError, match="a regular file"):
+        reader(Path("/dev"), "zero")
+
+
+def test_a_folder_on_the_way_that_is_a_link(
+    tmp_path: Path, reader: Callable[[Path, str], object]
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a").write_bytes(b"abc")
+    (tmp_path / "link").symlink_to("real")
+    reader(tmp_path, "real/a")
+    with pytest.raises(UnsafeFileError, match="link: .*found a symbolic link"):
+        reader(tmp_path, "link/a")
+
+
+def test_nothing_there(tmp_path: Path, reader: Callable[[Path, str], object]) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    for name in ("a", "a/b", "file/b"):
+        with pytest.raises(MissingFileError, match=f"{name}: expected a file, found none"):
+            reader(tmp_path, name)
+
+
+def test_other_sizes(tmp_path: Path, reader: Callable[[Path, str], object]) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 101)
+    with pytest.raises(CacheError, match="found 101 bytes"):
+        reader(tmp_path, "a")
+    with pytest.raises(DamagedFileError, match="expected 100 bytes, found 101 bytes"):
+        files.read(tmp_path, "a", limit_bytes=1000, size_bytes=100)
+    with pytest.raises(UnsafeFileError, match="at most 100 bytes, found 101 bytes"):
+        files.read(tmp_path, "a", limit_bytes=100)
+
+
+def test_no_descriptor_is_left(tmp_path: Path, reader: Callable[[Path, str], object]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "long").write_bytes(b"x" * 101)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for name in ("pipe", "long", "nothing"):
+        with pytest.raises(CacheError):
+            reader(tmp_path, name)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -1,0 +1,181 @@
+"""What is published appears whole, once, and leaves nothing else behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import publish
+from shared.errors import DiskError, OutputError
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_create_is_exclusive_and_idempotent(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    assert publish.create(path, b"first") == b"first"
+    assert publish.create(path, b"first") == b"first"
+    assert publish.create(path, b"second") == b"first"
+    assert path.read_bytes() == b"first"
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_of_many_creators_one_succeeds(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    found: list[bytes] = []
+    start = threading.Barrier(8)
+
+    def work(number: int) -> None:
+        start.wait()
+        found.append(publish.create(path, b"%d" % number * 1000))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(found) == {path.read_bytes()}
+    assert len(found) == 8
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_replace(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for data in (b"first", b"", b"second" * 100_000):
+        publish.replace(path, data)
+        assert path.read_bytes() == data
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_failed_check_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    publish.replace(path, b"good")
+    seen: list[bytes] = []
+
+    def check(found: bytes) -> None:
+        seen.append(found)
+        raise DiskError(path, expected="good", found="bad", do="nothing")
+
+    with pytest.raises(DiskError, match="expected good, found bad"):
+        publish.replace(path, b"bad", check)
+    assert (seen, path.read_bytes()) == ([b"bad"], b"good")
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
+def test_no_temporary_is_left_after_any_exception(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    def check(found: bytes) -> None:
+        raise error
+
+    with pytest.raises(error):
+        publish.replace(tmp_path / "a", b"x", check)
+    assert names(tmp_path) == []
+
+
+def test_other_bytes_when_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that loses a write without a word."""
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda to, data: real(to, bytes(len(data))))
+    for publication in (publish.create, publish.replace):
+        with pytest.raises(DiskError, match="a: expected the 3 bytes that were written, found 3"):
+            publication(tmp_path / "a", b"abc")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("operation", ["open", "write", "fsync", "replace", "link"])
+def test_a_full_disk_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    def full(*arguments: Any, **more: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    publication = publish.create if operation == "link" else publish.replace
+    with monkeypatch.context() as patch:
+        patch.setattr(os, operation, full)
+        with pytest.raises(DiskError, match="a: expected to write it durably, found No space left"):
+            publication(tmp_path / "a", b"abc")
+    assert names(tmp_path) == []
+
+
+def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda to, data: real(to, data[:3]))
+    publish.replace(tmp_path / "a", b"0123456789")
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
+
+
+@pytest.mark.parametrize("number", sorted(publish.NO_HARD_LINKS))
+def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*arguments: Any, **more: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "a"
+    assert publish.create(path, b"first") == b"first"
+    assert publish.create(path, b"second") == b"first"
+    assert names(tmp_path) == ["a"]
+    (tmp_path / "b.claim").touch()
+    with pytest.raises(DiskError, match=r"b\.claim: .*another builder's claim"):
+        publish.create(tmp_path / "b", b"x")
+    assert names(tmp_path) == ["a", "b.claim"]
+
+
+def test_every_file_and_its_folder_are_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    for publication in (publish.create, publish.replace):
+        publication(tmp_path / "a", b"x")
+        assert publish.is_temporary(synced[0])
+        assert synced[1:] == [tmp_path.name]
+        synced.clear()
+    publish.folder(tmp_path / "b" / "c")
+    assert synced == [tmp_path.name, "b"]
+
+
+def test_folders(tmp_path: Path) -> None:
+    publish.folder(tmp_path / "a" / "b")
+    publish.folder(tmp_path / "a" / "b")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="expected a folder, found a file"):
+        publish.folder(tmp_path / "file")
+
+
+def test_move_and_remove(tmp_path: Path) -> None:
+    publish.replace(tmp_path / "a", b"x")
+    publish.move(tmp_path / "a", tmp_path / "aside" / "a")
+    assert (tmp_path / "aside" / "a").read_bytes() == b"x"
+    publish.remove(tmp_path / "aside" / "a")
+    publish.remove(tmp_path / "aside" / "a")
+    assert names(tmp_path / "aside") == []
+
+
+def test_writable(tmp_path: Path) -> None:
+    publish.check_writable(tmp_path / "new" / "cache")
+    assert names(tmp_path) == []
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="file: expected a folder, found a file"):
+        publish.check_writable(tmp_path / "file" / "cache")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(OutputError, match="a folder that can be written"):
+        publish.check_writable(tmp_path / "cache")
