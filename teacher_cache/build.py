@@ -209,7 +209,8 @@ def _columns(
             batch = examples.mixes(left[chosen], right[chosen], lam[chosen], job.pad_id)
             logits[places[chosen]] = score(batch)
             step(len(chosen))
-    stored = logits.astype(identity.logits_dtype)
+    with np.errstate(over="ignore"):  # what becomes infinite is named below
+        stored = logits.astype(identity.logits_dtype)
     _check_finite(job, kind, gap, stored, keys)
     return {**keys, "logits": stored}
 

@@ -185,3 +185,12 @@ def expected_logits(made: Job, start: int, stop: int) -> Logits:
             for left, right, lam in zip(rows.left, rows.right, rows.lam, strict=True)
         ]
     )
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Every file of a cache."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
