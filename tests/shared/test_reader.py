@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from shared.errors import (
 from shared.reader import Cache, original_keys, read_record
 from shared.shards.layout import columns_equal
 from teacher_cache.build import build
+from teacher_cache.seal import seal
 from tests.numpy_caches import (
     FORMATS,
     Scorer,
@@ -54,7 +56,7 @@ def root(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "cache"))
 
 
-def signed(root: Path, change: Callable[[dict], object]) -> None:  # type: ignore[type-arg]
+def signed(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change MANIFEST.json and give it the digest that belongs to it."""
     value = json.loads((root / "MANIFEST.json").read_bytes())
     change(value)
@@ -103,7 +105,7 @@ def test_both_formats_hold_the_same(wholes: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"classes": 1}, {"logits_dtype": "float16"}, {"classes": 5}])
-def test_other_kinds_of_caches(tmp_path: Path, changes: dict) -> None:  # type: ignore[type-arg]
+def test_other_kinds_of_caches(tmp_path: Path, changes: dict[str, Any]) -> None:
     cache = Cache.open(sealed(tmp_path / "cache", **changes))
     cache.check_alignment()
     logits = cache.read(cache.pair_records[0])["logits"]
@@ -227,8 +229,6 @@ def test_an_empty_file_in_the_tokenizer(tmp_path: Path) -> None:
     made = job(tmp_path / "cache")
     made.files["tokenizer/added.txt"] = b""
     build(made, Scorer(), accept)
-    from teacher_cache.seal import seal
-
     seal(made.root)
     assert Cache.open(made.root).tokenizer_folder().is_dir()
 
@@ -260,9 +260,8 @@ def test_scores_that_are_not_sealed(root: Path) -> None:
 
 
 def test_examples_that_are_not_sealed(root: Path) -> None:
-    keep = lambda value: value["files"].pop(2)  # noqa: E731
     assert json.loads((root / "MANIFEST.json").read_bytes())["files"][2]["file"].startswith("ex")
-    signed(root, keep)
+    signed(root, lambda value: value["files"].pop(2))
     with pytest.raises(MalformedError, match=r"examples/validation\.arrow among the sealed files"):
         Cache.open(root).examples("validation")
 
