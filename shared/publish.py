@@ -35,7 +35,7 @@ def folder(path: Path) -> None:
         return
     except OSError as error:
         raise _unwritable(path, error) from None
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def replace(path: Path, data: bytes, check: Check | None = None) -> None:
@@ -46,7 +46,7 @@ def replace(path: Path, data: bytes, check: Check | None = None) -> None:
     except OSError as error:
         _remove(temporary)
         raise _disk(path, error) from None
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def create(path: Path, data: bytes) -> bytes:
@@ -60,12 +60,12 @@ def create(path: Path, data: bytes) -> bytes:
     try:
         _link(temporary, path)
     except FileExistsError:
-        return path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise _disk(path, error) from None
     finally:
         _remove(temporary)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)  # also for what another one linked and may not have synced yet
     return data
 
 
@@ -76,14 +76,14 @@ def move(path: Path, target: Path) -> None:
         os.replace(path, target)
     except OSError as error:
         raise _disk(path, error) from None
-    _sync_folder(target.parent)
-    _sync_folder(path.parent)
+    sync_folder(target.parent)
+    sync_folder(path.parent)
 
 
 def remove(path: Path) -> None:
     """Remove a file that nobody needs, durably; one that is gone already is fine."""
     _remove(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def settle(folder: Path) -> None:
@@ -133,7 +133,10 @@ def _written(path: Path, data: bytes, check: Check | None) -> Path:
         try:
             rest = memoryview(data)
             while rest:
-                rest = rest[os.write(descriptor, rest) :]
+                written = os.write(descriptor, rest)
+                if not written:
+                    raise OSError(errno.EIO, "nothing was written")
+                rest = rest[written:]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -189,7 +192,8 @@ def _rename_under_claim(temporary: Path, path: Path) -> None:
         _remove(claim)
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable, whoever put them there."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -205,6 +209,8 @@ def _remove(path: Path) -> None:
         os.unlink(path)
     except FileNotFoundError:
         pass
+    except OSError as error:
+        raise _disk(path, error) from None
 
 
 def _disk(path: Path, error: OSError) -> DiskError:

@@ -29,6 +29,9 @@ def create_cache(
     tables = {f"examples/{split}.arrow": rows.to_bytes() for split, rows in examples.items()}
     for name, data in {**tables, **files, "cache.json": file.to_bytes()}.items():
         publish.folder((root / name).parent)
+        if name.count("/") > 1:
+            # A killed build may have made the folder and not synced the one that holds it.
+            publish.sync_folder((root / name).parent.parent)
         there = publish.create(root / name, data)
         if there != data and (name != "cache.json" or not _same_identity(there, file, root)):
             raise OutputError(

@@ -1,0 +1,165 @@
+"""Several builders on one cache: each row is committed once, none is lost, the longest seal stays.
+
+There are no locks: builders look for records, and a record is created exclusively.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.errors import OutputError
+from shared.publish import is_temporary
+from shared.reader import Cache
+from teacher_cache.build import build
+from teacher_cache.commit import records
+from teacher_cache.verify import verify
+from tests.faults.reading import read_all
+from tests.goldens import make
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+BUILDERS = 8
+
+
+def together(root: Path, shard_format: str, pairs: list[int]) -> list[list[int]]:
+    command = [sys.executable, "-m", "tests.faults.builders", str(root), shard_format]
+    done = subprocess.run(
+        [*command, *map(str, pairs)],
+        cwd=CHECKOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=550,
+    )
+    found: list[list[int]] = json.loads(done.stdout)
+    return found
+
+
+def check_rows(root: Path, pairs: int) -> None:
+    """Every row exactly once, and the logits of the plan's pairs."""
+    cache = read_all(root)
+    for kind, rows in (("originals", 28), ("pairs", pairs)):
+        found = records(root, kind, cache.identity)
+        assert [record.start for record in found] == [0, *(r.stop for r in found[:-1])]
+        assert found[-1].stop == rows
+        assert cache.seal.records(kind) == tuple(found)
+    assert [finding for finding in verify(root, deep=True) if not finding.harmless] == []
+    named = {record.file for record in cache.seal.shards}
+    assert {f"data/{path.name}" for path in (root / "data").iterdir()} == named
+    assert not [path for path in root.rglob("*") if is_temporary(path.name)]
+
+
+@pytest.mark.parametrize(
+    ("shard_format", "pairs"),
+    [
+        ("arrow", 480),
+        ("hdf5", 160),
+        pytest.param("arrow", 6400, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+    ],
+)
+def test_eight_at_once(
+    tmp_path: Path, shard_format: str, pairs: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "cache"
+    found = together(root, shard_format, [pairs] * BUILDERS)
+    assert [status for status, _, _ in found] == [0] * BUILDERS
+    check_rows(root, pairs)
+    alone = make.make(tmp_path / "alone", shard_format, pairs)
+    assert (root / "MANIFEST.json").read_bytes() == (alone / "MANIFEST.json").read_bytes()
+    twice = sum(rows + lost for _, rows, lost in found) / (pairs + 28) - 1
+    with capsys.disabled():
+        print(f" [{twice:.0%} more rows computed than needed]", end="")
+
+
+def test_different_lengths_at_once(tmp_path: Path) -> None:
+    wanted = [300, 100, 260, 17, 90, 299, 16, 1]
+    found = together(tmp_path / "cache", "arrow", wanted)
+    assert [status for status, _, _ in found] == [0] * len(wanted)
+    check_rows(tmp_path / "cache", 300)
+
+
+class Interloper:
+    """Runs `work` just before operation number `at` that changes a file system."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, at: int, work: Callable[[], object]
+    ) -> None:
+        self.count = 0
+        self.ran = False
+        self._at, self._work = at, work
+        for name in ("open", "write", "replace", "link", "unlink", "mkdir"):
+            monkeypatch.setattr(os, name, self._wrapped(getattr(os, name)))
+        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+    def _wrapped(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **more: Any) -> Any:
+            if not self.ran:
+                self.count += 1
+                if self.count > self._at:
+                    self.ran = True
+                    self._work()
+            return real(*arguments, **more)
+
+        return call
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("others", [40, 8], ids=["a_longer_one", "a_shorter_one"])
+def test_another_build_and_seal_between_any_two_operations(tmp_path: Path, others: int) -> None:
+    """Two extensions that end in the wrong order: the longer seal stays, whoever comes last."""
+    start = make.make(tmp_path / "start", "arrow", 4)
+    for at in range(1000):
+        root = Path(shutil.copytree(start, tmp_path / "cache"))
+        with pytest.MonkeyPatch.context() as patch:
+            other = Interloper(patch, at, lambda root=root: make.make(root, "arrow", others))
+            make.make(root, "arrow", 20)
+        if not other.ran:
+            assert at > 40
+            return
+        assert Cache.open(root).seal.length[0] == max(others, 20), f"operation {at}"
+        check_rows(root, max(others, 20))
+        shutil.rmtree(root)
+
+
+@pytest.mark.timeout(300)
+def test_another_whole_build_between_any_two_operations(tmp_path: Path) -> None:
+    """Of a cache that does not exist yet: the loser's work is dropped, nothing is overwritten."""
+    alone = (make.make(tmp_path / "alone", "arrow", 20) / "MANIFEST.json").read_bytes()
+    for at in range(0, 1000, 2):
+        root = tmp_path / "cache"
+        with pytest.MonkeyPatch.context() as patch:
+            other = Interloper(patch, at, lambda root=root: make.make(root, "arrow", 20))
+            make.make(root, "arrow", 20)
+        if not other.ran:
+            assert at > 100
+            return
+        assert (root / "MANIFEST.json").read_bytes() == alone, f"operation {at}"
+        check_rows(root, 20)
+        shutil.rmtree(root)
+
+
+def test_a_builder_of_another_identity_is_refused(tmp_path: Path) -> None:
+    """At the last moment: both found an empty folder, and this one comes second."""
+    root = make.make(tmp_path / "cache", "arrow", 20)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    job = make.job(root, "arrow", 20)
+    identity = replace(job.identity, seed=1)
+    (root / "cache.json").rename(tmp_path / "aside")
+
+    def accept(logits: object) -> None:
+        (tmp_path / "aside").rename(root / "cache.json")
+
+    other = replace(job, file=replace(job.file, identity=identity))
+    with pytest.raises(OutputError, match="other settings"):
+        build(other, make.score, accept)
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
