@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from shared import publish
+from shared import plan, publish
 from shared.canonical import dumps
 from shared.errors import DifferentCacheError, OutputError, UsageError
 from shared.examples import Examples
@@ -50,6 +50,7 @@ CACHE_ENTRIES = {
     *("data", "commits", "seals", "runs", "quarantine"),
 }
 DTYPE_PROBE_ROWS = 32
+DTYPE_PROBE_MIXES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +277,26 @@ def _load(options: BuildOptions, prepared: Prepared) -> Teacher:
     teacher.probe(train)
     some = np.linspace(0, len(train) - 1, min(DTYPE_PROBE_ROWS, len(train))).astype(np.int64)
     difference = teacher.choose_dtype(options.dtype, train.originals(some, teacher.pad_id))
+    if teacher.dtype != "float32":
+        difference = max(difference, _difference_on_mixes(teacher, train, identity))
     prepared.file.about.setdefault("dtype_difference", difference)
     return teacher
+
+
+def _difference_on_mixes(teacher: Teacher, train: Examples, identity: Identity) -> float:
+    """The largest difference of a logit from float32 on the first planned mixes.
+
+    Mixes lie between examples, where a teacher is less sure: the format moves them more.
+    """
+    some = plan.pairs(
+        0, DTYPE_PROBE_MIXES, examples=len(train), seed=identity.seed, beta=identity.beta
+    )
+    batch = train.mixes(some.left, some.right, some.lam, teacher.pad_id)
+    chosen, lower = teacher.dtype, teacher.score(batch)
+    teacher.dtype = "float32"
+    full = teacher.score(batch)
+    teacher.dtype = chosen
+    return float(np.abs(lower - full).max())
 
 
 def _with_teacher(job: Job, options: BuildOptions, prepared: Prepared, teacher: Teacher) -> Job:

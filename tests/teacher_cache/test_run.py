@@ -258,7 +258,7 @@ def test_a_rerun_of_the_teacher_finds_other_logits(
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_a_lower_format_verifies_within_its_tolerance(options: dict[str, Any], dtype: str) -> None:
     build(options, dtype=dtype, logits_dtype="float16")
-    assert verify_with_teacher(options["out"], options["teacher"], 100, "cpu") == []
+    assert verify_with_teacher(options["out"], options["teacher"], 1000, "cpu") == []  # all rows
 
 
 def bad(error: type[CacheError], match: str, **changes: Any) -> Any:
