@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from shared import FORMAT_VERSION, strict
 from shared.canonical import dumps, loads, sha256_hex
 from shared.errors import VersionError
-from shared.mixup import MASK_RULES
+from shared.mixup import MASK_RULES, MaskRule
 from shared.plan import PLAN_VERSION
 from shared.scores import CLASSIFICATION, PROBLEM_TYPES
 from shared.shards.layout import Layout
@@ -29,7 +30,7 @@ class Split:
     ids_sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that the fingerprint is computed once
 class Identity:
     """What a cache is a cache of. `splits` begins with train."""
 
@@ -40,7 +41,7 @@ class Identity:
     teacher_columns: tuple[int, ...]
     max_length: int
     beta: float
-    mask: str
+    mask: MaskRule
     seed: int
     logits_dtype: str
 
@@ -57,7 +58,7 @@ class Identity:
     def originals(self) -> int:
         return sum(split.rows for split in self.splits)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         return sha256_hex(dumps(self.to_json()))
 

@@ -44,6 +44,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from shared import FORMAT_VERSION, strict
@@ -123,7 +124,7 @@ class CoveredFile:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that the digest is computed once
 class Seal:
     """The complete rows, everything that covers them, and the scores that prove their alignment."""
 
@@ -134,7 +135,7 @@ class Seal:
     files: tuple[CoveredFile, ...]
     scores: dict[str, dict[str, float]]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return sha256_hex(dumps(self._rest()))
 

@@ -40,6 +40,7 @@ class Cache:
         self.seal = seal
         self.file = file
         self._checked: set[str] = set()
+        self._examples: dict[str, Examples] = {}
 
     @classmethod
     def open(cls, root: str | Path, seal: str | None = None) -> Cache:
@@ -86,12 +87,17 @@ class Cache:
         """A short name for logs: the folder's and the fingerprint's first digits."""
         return f"{self.root.resolve().name}-{self.identity.fingerprint[:8]}"
 
-    @cached_property
+    @property
     def train(self) -> Examples:
         return self.examples("train")
 
     def examples(self, split: str) -> Examples:
-        """The examples of a split, memory-mapped after their digest was checked."""
+        """The examples of a split, memory-mapped after their digest was checked, once."""
+        if split not in self._examples:
+            self._examples[split] = self._open_examples(split)
+        return self._examples[split]
+
+    def _open_examples(self, split: str) -> Examples:
         row_count = next(s.rows for s in self.identity.splits if s.name == split)
         covered = self._covered(f"examples/{split}.arrow")
         where = self.root / covered.file
@@ -116,7 +122,11 @@ class Cache:
         return read_shard(self.root, record, self.identity)
 
     def originals(self) -> dict[str, npt.NDArray[np.float32]]:
-        """The teacher's logits on each split's examples, float32 [n, C]."""
+        """The teacher's logits on each split's examples, float32 [n, C], read once."""
+        return self._originals
+
+    @cached_property
+    def _originals(self) -> dict[str, npt.NDArray[np.float32]]:
         return read_originals(self.root, self.seal.records("originals"), self.identity)
 
     def check_alignment(self) -> dict[str, dict[str, float]]:
@@ -281,6 +291,17 @@ def _keys(identity: Identity) -> Columns:
         "split": np.repeat(np.arange(len(rows), dtype=np.int8), rows),
         "example": np.concatenate([np.arange(n, dtype=np.uint32) for n in rows]),
     }
+
+
+def read_unsealed_examples(root: Path, identity: Identity) -> dict[str, Examples]:
+    """The examples of a cache that may not be sealed yet, by split; no digest is compared."""
+    found = {}
+    for split in identity.splits:
+        where = root / f"examples/{split.name}.arrow"
+        data = files.read(root, f"examples/{split.name}.arrow", limit_bytes=FILE_LIMIT_BYTES)
+        found[split.name] = Examples.from_bytes(data, split.rows, identity.problem_type, where)
+        found[split.name].check_values(identity.classes, where)
+    return found
 
 
 def original_keys(identity: Identity, start: int, stop: int) -> Columns:

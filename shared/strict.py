@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from shared.errors import MalformedError
 
 COUNT_LIMIT = 2**53
+Choice = TypeVar("Choice", bound=str)
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -38,11 +39,11 @@ def text(value: Any, where: object, pattern: re.Pattern[str] | None = None) -> s
     return value
 
 
-def choice(value: Any, where: object, choices: Iterable[str]) -> str:
+def choice(value: Any, where: object, choices: Iterable[Choice]) -> Choice:
     options = list(choices)
     if not isinstance(value, str) or value not in options:
         raise wrong(where, f"one of {', '.join(options)}", repr(value)[:80])
-    return value
+    return options[options.index(value)]
 
 
 def count(value: Any, where: object) -> int:

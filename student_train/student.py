@@ -88,7 +88,7 @@ def load(cache: Cache, name: str | None, layers: int | None, seed: int) -> Start
     """
     folder = cache.student_folder(layers) if name is None else model_folder(name)
     model = load_model(folder, cache.identity, seed, foreign=name is not None)
-    student = Student(model, cast(MaskRule, cache.identity.mask))
+    student = Student(model, cache.identity.mask)
     tokenizer, examples = tokenizer_and_examples(cache, folder, own=name is not None)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id or 0

@@ -23,6 +23,35 @@ def load_model(checkpoint: Checkpoint) -> Any:
         UntrainedHeadError: If some weights, such as the classifier's, are missing or of another
             shape: `from_pretrained` would make them up.
     """
+    model, made_up = from_files(
+        checkpoint,
+        expected="a sequence classification model that transformers can load",
+        do="use another teacher, or save it again with save_pretrained",
+    )
+    invented = sorted(made_up & {name for name, _ in model.named_parameters()})
+    if invented:
+        more = f" and {len(invented) - 3} more" if len(invented) > 3 else ""
+        raise UntrainedHeadError(
+            checkpoint.name,
+            expected=f"all weights of {type(model).__name__}",
+            found=f"none that fit {', '.join(invented[:3])}{more}",
+            do="fine-tune it first: cache-teacher finetune",
+        )
+    return model.eval().requires_grad_(False)
+
+
+def from_files(
+    checkpoint: Checkpoint, *, expected: str, do: str, **config: Any
+) -> tuple[Any, set[str]]:
+    """A float32 classifier on the CPU, and the names of weights that its files do not have.
+
+    Args:
+        expected, do: For the message.
+        config: Entries of the model's config to replace.
+
+    Raises:
+        ModelError: If `transformers` cannot load it.
+    """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
@@ -35,29 +64,15 @@ def load_model(checkpoint: Checkpoint) -> Any:
                 dtype=torch.float32,
                 use_safetensors=True,
                 trust_remote_code=False,
-                ignore_mismatched_sizes=True,  # reported below, by name
+                ignore_mismatched_sizes=True,  # reported by name
                 output_loading_info=True,
+                **config,
             )
     except (OSError, ImportError, SafetensorError, *MODEL_FAILURES) as error:
         raise ModelError(
-            checkpoint.name,
-            expected="a sequence classification model that transformers can load",
-            found=first_line(error),
-            do="use another teacher, or save it again with save_pretrained",
+            checkpoint.name, expected=expected, found=first_line(error), do=do
         ) from error
-    parameters = {name for name, _ in model.named_parameters()}
-    invented = sorted(
-        parameters & {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
-    )
-    if invented:
-        more = f" and {len(invented) - 3} more" if len(invented) > 3 else ""
-        raise UntrainedHeadError(
-            checkpoint.name,
-            expected=f"all weights of {type(model).__name__}",
-            found=f"none that fit {', '.join(invented[:3])}{more}",
-            do="fine-tune it first: cache-teacher finetune",
-        )
-    return model.eval().requires_grad_(False)
+    return model, {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
 
 
 @contextmanager

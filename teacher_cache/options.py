@@ -11,7 +11,6 @@ from teacher_cache.data import DataSpec
 
 SHARD_FORMATS = ("arrow", "hdf5")
 LOGITS_DTYPES = ("float32", "float16")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def verify_with_teacher(folder: Path, name: str, rows: int, device: str) -> list
     teacher = Teacher.load(
         checkpoint,
         identity.teacher_columns,
-        mask="heavier" if identity.mask == "heavier" else "union",
+        mask=identity.mask,
         max_length=identity.max_length,
         tokenizer_pad_id=load_tokenizer(checkpoint).pad_token_id,
         device=device,

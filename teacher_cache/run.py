@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from shared.errors import DifferentCacheError, OutputError, UsageError
 from shared.examples import Examples
 from shared.identity import CacheFile, Identity, Split
 from shared.progress import duration
-from shared.reader import Cache, read_cache_file
+from shared.reader import Cache, read_cache_file, read_unsealed_examples
 from teacher_cache import report
 from teacher_cache.build import Job, build, missing_rows
 from teacher_cache.checkpoint import Checkpoint, files_sha256, locate, read_config
@@ -75,8 +75,9 @@ def cache_teacher(options: BuildOptions) -> dict[str, Any] | None:
     prepared = prepare(options)
     job = _job(options, prepared)
     if not prepared.new and missing_rows(job) == 0:
-        present = _pairs_present(job)
-        log.info("%s holds %d pairs, %d were asked for: nothing to do", *_counts(job, present))
+        present = max((r.stop for r in records(job.root, "pairs", job.identity)), default=0)
+        asked = "%s holds %d pairs, %d were asked for: nothing to do"
+        log.info(asked, job.root, present, job.pairs)
         seal(job.root)
         return report.facts(Cache.open(job.root))
     teacher = _load(options, prepared)
@@ -124,7 +125,7 @@ def prepare(options: BuildOptions) -> Prepared:
     settings = {name: _setting(options, name, there) for name in DEFAULTS}
     if there and not options.names_data:
         log.info("continuing %s: examples and settings are those of the cache", root)
-        examples, about = stored_examples(root, there.identity), dict(there.about)
+        examples, about = read_unsealed_examples(root, there.identity), dict(there.about)
         problem_type, names = there.identity.problem_type, there.identity.label_names
         texts = {split.name: split.texts_sha256 for split in there.identity.splits}
     else:
@@ -165,18 +166,6 @@ def prepare(options: BuildOptions) -> Prepared:
         _check_same(root, file, there)
         file = there
     return Prepared(checkpoint, file, examples, new=there is None)
-
-
-def stored_examples(root: Path, identity: Identity) -> dict[str, Examples]:
-    """The examples of a cache that may not be sealed yet, checked against its identity."""
-    found = {}
-    for split in identity.splits:
-        where = root / f"examples/{split.name}.arrow"
-        data = where.read_bytes() if where.is_file() else b""
-        rows = Examples.from_bytes(data, split.rows, identity.problem_type, where)
-        rows.check_values(identity.classes, where)
-        found[split.name] = rows
-    return found
 
 
 def _existing(root: Path) -> CacheFile | None:
@@ -268,7 +257,7 @@ def _load(options: BuildOptions, prepared: Prepared) -> Teacher:
     teacher = Teacher.load(
         prepared.checkpoint,
         identity.teacher_columns,
-        mask="heavier" if identity.mask == "heavier" else "union",
+        mask=identity.mask,
         max_length=longest,
         tokenizer_pad_id=load_tokenizer(prepared.checkpoint).pad_token_id,
         device=options.device,
@@ -278,25 +267,14 @@ def _load(options: BuildOptions, prepared: Prepared) -> Teacher:
     some = np.linspace(0, len(train) - 1, min(DTYPE_PROBE_ROWS, len(train))).astype(np.int64)
     difference = teacher.choose_dtype(options.dtype, train.originals(some, teacher.pad_id))
     if teacher.dtype != "float32":
-        difference = max(difference, _difference_on_mixes(teacher, train, identity))
+        # Mixes lie between examples, where a teacher is less sure: the format moves them more.
+        first = plan.pairs(
+            0, DTYPE_PROBE_MIXES, examples=len(train), seed=identity.seed, beta=identity.beta
+        )
+        mixes = train.mixes(first.left, first.right, first.lam, teacher.pad_id)
+        difference = max(difference, teacher.difference(mixes))
     prepared.file.about.setdefault("dtype_difference", difference)
     return teacher
-
-
-def _difference_on_mixes(teacher: Teacher, train: Examples, identity: Identity) -> float:
-    """The largest difference of a logit from float32 on the first planned mixes.
-
-    Mixes lie between examples, where a teacher is less sure: the format moves them more.
-    """
-    some = plan.pairs(
-        0, DTYPE_PROBE_MIXES, examples=len(train), seed=identity.seed, beta=identity.beta
-    )
-    batch = train.mixes(some.left, some.right, some.lam, teacher.pad_id)
-    chosen, lower = teacher.dtype, teacher.score(batch)
-    teacher.dtype = "float32"
-    full = teacher.score(batch)
-    teacher.dtype = chosen
-    return float(np.abs(lower - full).max())
 
 
 def _with_teacher(job: Job, options: BuildOptions, prepared: Prepared, teacher: Teacher) -> Job:
@@ -314,12 +292,9 @@ def _with_teacher(job: Job, options: BuildOptions, prepared: Prepared, teacher: 
         for depth in student_depths(teacher.model, options.student_layers):
             for name, data in student_start(teacher.model, depth).items():
                 files[f"student_init/{depth}-layers/{name}"] = data
-    return Job(
-        root=job.root,
-        file=job.file,
-        examples=job.examples,
+    return replace(
+        job,
         files=files,
-        pairs=job.pairs,
         batch_tokens=options.batch_tokens or BATCH_TOKENS.get(teacher.device.type, 8192),
         pad_id=teacher.pad_id,
         made={
@@ -359,15 +334,6 @@ def _tell_estimate(job: Job, teacher: Teacher, rows: int) -> None:
         "to do: %d rows, about %d bytes of shards, about %s on %s in %s",
         *(rows, rows * row_bytes, duration(expected), teacher.device, teacher.dtype),
     )
-
-
-def _pairs_present(job: Job) -> int:
-    found = records(job.root, "pairs", job.identity)
-    return max((record.stop for record in found), default=0)
-
-
-def _counts(job: Job, present: int) -> tuple[Path, int, int]:
-    return job.root, present, job.pairs
 
 
 def _note_run(root: Path, done: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from shared import files, publish
 from shared.errors import DamagedFileError, UnsealedError
-from shared.examples import Examples
 from shared.identity import CacheFile
 from shared.manifest import COVERED_FILE, CoveredFile, Record, Seal
 from shared.plan import complete_prefix
@@ -16,6 +15,7 @@ from shared.reader import (
     read_cache_file,
     read_originals,
     read_seal,
+    read_unsealed_examples,
 )
 from shared.scores import metrics
 from teacher_cache.card import card
@@ -115,9 +115,8 @@ def _scores(
 ) -> dict[str, dict[str, float]]:
     identity = file.identity
     logits = read_originals(root, originals, identity)
-    scores = {}
-    for split in identity.splits:
-        where = root / f"examples/{split.name}.arrow"
-        examples = Examples.from_bytes(where.read_bytes(), split.rows, identity.problem_type, where)
-        scores[split.name] = metrics(logits[split.name], examples.labels, identity.problem_type)
-    return scores
+    examples = read_unsealed_examples(root, identity)
+    return {
+        split: metrics(logits[split], rows.labels, identity.problem_type)
+        for split, rows in examples.items()
+    }

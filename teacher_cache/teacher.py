@@ -147,6 +147,11 @@ class Teacher:
         )
         return difference
 
+    def difference(self, batch: MixBatch) -> float:
+        """How far the logits of a batch of mixes are from float32, in the format of the pass."""
+        full = self._score(batch, "float32")
+        return float(np.abs(self._score(batch, self.dtype) - full).max())
+
     def _score(self, batch: MixBatch, dtype: Dtype) -> Logits:
         import torch
 

@@ -21,10 +21,10 @@ from shared.examples import Examples
 from shared.mixup import InputEmbeddings
 from shared.progress import progress
 from shared.scores import REGRESSION
-from teacher_cache.checkpoint import Checkpoint, first_line, read_config, weight_files
+from teacher_cache.checkpoint import Checkpoint, read_config
 from teacher_cache.data import Data
 from teacher_cache.device import memory_for
-from teacher_cache.loading import MODEL_FAILURES, PROPOSAL, check_positions, pad_id, quiet
+from teacher_cache.loading import PROPOSAL, check_positions, from_files, pad_id
 from teacher_cache.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -62,35 +62,17 @@ def load_for(
     Raises:
         ModelError: If `transformers` cannot load it or it has too few positions.
     """
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForSequenceClassification
-
     read_config(checkpoint)
-    weight_files(checkpoint)
     names = data.label_names or ("score",)
-    try:
-        with quiet():
-            model, loading = AutoModelForSequenceClassification.from_pretrained(
-                checkpoint.folder,
-                dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                id2label=dict(enumerate(names)),
-                label2id={name: number for number, name in enumerate(names)},
-                problem_type=data.problem_type,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
-    except (OSError, ImportError, SafetensorError, *MODEL_FAILURES) as error:
-        raise ModelError(
-            checkpoint.name,
-            expected="a model that transformers can load as a classifier",
-            found=first_line(error),
-            do=PROPOSAL,
-        ) from error
-    new = sorted({*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])})
-    log.info("%s: new weights: %s", checkpoint.name, ", ".join(new) or "none")
+    model, made_up = from_files(
+        checkpoint,
+        expected="a model that transformers can load as a classifier",
+        do=PROPOSAL,
+        id2label=dict(enumerate(names)),
+        label2id={name: number for number, name in enumerate(names)},
+        problem_type=data.problem_type,
+    )
+    log.info("%s: new weights: %s", checkpoint.name, ", ".join(sorted(made_up)) or "none")
     chosen_pad_id = pad_id(checkpoint.name, model, tokenizer.pad_token_id)
     check_positions(checkpoint.name, model, max_length)
     with memory_for("the model", device, "use --device cpu or a smaller model"):
