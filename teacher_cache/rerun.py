@@ -34,7 +34,7 @@ def verify_with_teacher(folder: Path, name: str, rows: int, device: str) -> list
         checkpoint,
         identity.teacher_columns,
         mask=identity.mask,
-        max_length=identity.max_length,
+        max_length=max(int(cache.examples(s.name).lengths.max()) for s in identity.splits),
         tokenizer_pad_id=load_tokenizer(checkpoint).pad_token_id,
         device=device,
     )

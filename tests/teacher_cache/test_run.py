@@ -255,6 +255,19 @@ def test_a_rerun_of_the_teacher_finds_other_logits(
     assert len(verify_with_teacher(options["out"], str(good_teacher), 50, "cpu")) == 50
 
 
+def test_a_rerun_needs_positions_for_the_examples_only(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    """As the build does: RoBERTa's 78 positions are fewer than --max-length, and enough."""
+    teacher = tiny_teacher(tmp_path / "roberta", "roberta", label_names(2))
+    config = json.loads((teacher / "tokenizer_config.json").read_text())
+    config["model_max_length"] = 512
+    (teacher / "tokenizer_config.json").write_text(json.dumps(config))
+    build(options, teacher=str(teacher), min_teacher_score=0.0)
+    assert Cache.open(options["out"]).identity.max_length == 128
+    assert verify_with_teacher(options["out"], str(teacher), 1000, "cpu") == []
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_a_lower_format_verifies_within_its_tolerance(options: dict[str, Any], dtype: str) -> None:
     build(options, dtype=dtype, logits_dtype="float16")
