@@ -96,13 +96,16 @@ def scores_line(found: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def versions() -> dict[str, str]:
+    import torch
+
     found = {}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    # Its build (cpu, cu130, …) decides about bits, and only the module itself is sure to say it.
+    return {**found, "torch": torch.__version__}
 
 
 def table(found: Mapping[str, Any]) -> Table:
