@@ -1,6 +1,7 @@
 """What every test gets: no network, one thread, fixed seeds, own folders for downloads.
 
-The environment is set here, before any test module imports `transformers` or `datasets`.
+The environment is set here, before any test module imports `transformers` or `datasets`. Tests that
+attack something say how often to `tally`; the counts are a table at the end of the run.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +26,52 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_TOKEN", "TRANSFORMERS_CACHE"):
     os.environ.pop(name, None)
 
+TALLIED = (
+    "crash points exercised",
+    "random kills survived",
+    "disk failures survived",
+    "lost-write prefixes",
+    "bit flips refused",
+    "hostile caches refused",
+    "fuzz executions past the digest",
+    "rows checked",
+    "rows computed twice by builders",
+)
+COUNTS = {name: [0, 0] for name in TALLIED}
+Tally = Callable[..., None]
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(CACHES, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what counts something, so that the slow run can include it: its table is then whole."""
+    for item in items:
+        if "tally" in getattr(item, "fixturenames", ()):
+            item.add_marker("counted")
+
+
+@pytest.fixture
+def tally() -> Tally:
+    """Call it with one of `TALLIED`, a count, and `of` how many it was where some may fail."""
+
+    def count(name: str, number: int, of: int | None = None) -> None:
+        COUNTS[name][0] += number
+        COUNTS[name][1] += number if of is None else of
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counted = {name: counts for name, counts in COUNTS.items() if counts[1]}
+    if counted:
+        terminalreporter.section("what was tried against the cache")
+    for name, (number, of) in counted.items():
+        terminalreporter.write_line(f"{name:<34}{number:>14,} of {of:,}")
 
 
 @pytest.fixture(autouse=True)

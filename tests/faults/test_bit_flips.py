@@ -10,6 +10,7 @@ import pytest
 
 from shared.errors import CacheError
 from teacher_cache.verify import verify
+from tests.conftest import Tally
 from tests.faults.reading import files_read, read_all
 from tests.goldens import make
 
@@ -46,17 +47,17 @@ def refused_by_reader(root: Path) -> bool:
     [200, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])],
 )
 def test_the_reader_refuses_every_flipped_bit(
-    tmp_path: Path, shard_format: str, count: int, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, shard_format: str, count: int, tally: Tally
 ) -> None:
     root = make.make(tmp_path / "cache", shard_format)
     paths = files_read(root)
-    assert flipped(paths, count, lambda path: refused_by_reader(root)) == []
+    accepted = flipped(paths, count, lambda path: refused_by_reader(root))
+    tally("bit flips refused", count - len(accepted), of=count)
+    assert accepted == []
     read_all(root)
-    with capsys.disabled():
-        print(f" [{count} of {count} flips refused]", end="")
 
 
-def test_verify_names_flips_in_records_and_old_seals(tmp_path: Path) -> None:
+def test_verify_names_flips_in_records_and_old_seals(tmp_path: Path, tally: Tally) -> None:
     """No reader opens these: a resumed student opens an old seal, and a builder the records."""
     root = make.make(tmp_path / "cache", "arrow", 20)
     make.make(root, "arrow", 40)
@@ -67,5 +68,7 @@ def test_verify_names_flips_in_records_and_old_seals(tmp_path: Path) -> None:
         messages = [found.message for found in verify(root) if not found.harmless]
         return any(message.startswith(str(path)) for message in messages)
 
-    assert flipped(paths, 60, refused) == []
+    accepted = flipped(paths, 60, refused)
+    tally("bit flips refused", 60 - len(accepted), of=60)
+    assert accepted == []
     assert [found for found in verify(root) if not found.harmless] == []

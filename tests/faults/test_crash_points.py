@@ -18,6 +18,7 @@ import pytest
 from shared.errors import CacheError
 from shared.plan import pairs
 from shared.reader import Cache, read_record
+from tests.conftest import Tally
 from tests.faults import operations
 from tests.faults.operations import CRASHED, DONE, FAILED, Operations, in_child
 from tests.goldens import make
@@ -30,8 +31,12 @@ pytestmark = [
 PAIRS, MORE_PAIRS = 20, 40
 
 
-def check_invariant(root: Path) -> None:
-    """Records have their shards; what opens is right."""
+def check_invariant(root: Path) -> int:
+    """Records have their shards; what opens is right.
+
+    Returns:
+        How many rows were compared with the plan and the teacher.
+    """
     for path in sorted((root / "commits").glob("*.json")):
         record = read_record(root, f"commits/{path.name}")
         data = (root / record.file).read_bytes()
@@ -40,14 +45,20 @@ def check_invariant(root: Path) -> None:
     try:
         cache = Cache.open(root)
     except CacheError:
-        return
-    cache.check_alignment()
+        return 0
     cache.tokenizer_folder()
+    for split, logits in cache.originals().items():
+        examples = cache.examples(split)
+        ids = np.arange(len(examples))
+        batch = examples.mixes(ids, ids, np.ones(len(ids), np.float32), 0)
+        np.testing.assert_allclose(logits, make.score(batch), rtol=1e-6)
+    cache.check_alignment()
     for record in cache.pair_records:
         columns = cache.read(record)
         planned = pairs(record.start, record.stop, examples=20, seed=0, beta=0.4)
         batch = cache.train.mixes(planned.left, planned.right, planned.lam, 0)
         np.testing.assert_allclose(columns["logits"], make.score(batch), rtol=1e-6)
+    return cache.seal.originals + cache.seal.pairs
 
 
 def every_operation(
@@ -57,6 +68,7 @@ def every_operation(
     after: int,
     act: Callable[..., object],
     allowed: set[int],
+    tally: Tally,
 ) -> int:
     """Fault each operation of a build (or of an extension of `before` pairs) in turn."""
     start = tmp_path / "start"
@@ -77,10 +89,11 @@ def every_operation(
             return number
         assert code in allowed, f"operation {number}: exit {code}"
         assert code != CRASHED
-        check_invariant(root)
+        rows = check_invariant(root)
         make.make(root, shard_format, after)
         assert (root / "MANIFEST.json").read_bytes() == expected, f"operation {number}"
-        check_invariant(root)
+        tally("rows checked", rows + check_invariant(root))
+        tally("crash points exercised" if allowed == {-9} else "disk failures survived", 1)
         shutil.rmtree(root)
     raise AssertionError("unreachable")
 
@@ -88,18 +101,18 @@ def every_operation(
 @pytest.mark.parametrize("shard_format", ["arrow", pytest.param("hdf5", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("before", [None, PAIRS], ids=["build", "extension"])
 def test_killed_at_every_operation(
-    tmp_path: Path, shard_format: str, before: int | None, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, shard_format: str, before: int | None, tally: Tally
 ) -> None:
     after = PAIRS if before is None else MORE_PAIRS
-    points = every_operation(tmp_path, shard_format, before, after, operations.kill, {-9})
+    points = every_operation(tmp_path, shard_format, before, after, operations.kill, {-9}, tally)
     assert points > 50
-    with capsys.disabled():
-        print(f" [{points} crash points]", end="")
 
 
 @pytest.mark.parametrize("act", [operations.NO_SPACE, operations.IO_ERROR], ids=["full", "failing"])
-def test_refused_by_the_disk_at_every_operation(tmp_path: Path, act: Callable[..., object]) -> None:
-    points = every_operation(tmp_path, "arrow", None, PAIRS, act, {DONE, FAILED})
+def test_refused_by_the_disk_at_every_operation(
+    tmp_path: Path, act: Callable[..., object], tally: Tally
+) -> None:
+    points = every_operation(tmp_path, "arrow", None, PAIRS, act, {DONE, FAILED}, tally)
     assert points > 50
 
 
@@ -112,6 +125,6 @@ def test_a_refused_write_leaves_no_temporary(tmp_path: Path) -> None:
         assert not [path for path in root.rglob("*") if ".tmp-" in path.name]
 
 
-def test_short_writes_are_finished(tmp_path: Path) -> None:
-    points = every_operation(tmp_path, "arrow", None, PAIRS, operations.shorten, {DONE})
+def test_short_writes_are_finished(tmp_path: Path, tally: Tally) -> None:
+    points = every_operation(tmp_path, "arrow", None, PAIRS, operations.shorten, {DONE}, tally)
     assert points > 50

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Tally
 from tests.faults.disk import LOSSES, Disk, Operation, Tree, recorded, write_tree
 from tests.faults.reading import read_all
 from tests.faults.test_crash_points import check_invariant
@@ -44,7 +45,7 @@ def resumed(root: Path, log: list[Operation]) -> list[Operation]:
 
 
 def test_power_fails_after_every_operation(
-    log: list[Operation], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    log: list[Operation], tmp_path: Path, tally: Tally
 ) -> None:
     expected = (tmp_path / "whole" / "MANIFEST.json").read_bytes()
     disk = Disk()
@@ -59,14 +60,13 @@ def test_power_fails_after_every_operation(
             seen.add(state)
             root = tmp_path / "left"
             write_tree(tree, root)
-            check_invariant(root)
+            rows = check_invariant(root)
             resumed(root, log)
             assert (root / "MANIFEST.json").read_bytes() == expected, f"{number}, {loss}"
-            read_all(root)
+            tally("rows checked", rows + check_invariant(root))
             shutil.rmtree(root)
+        tally("lost-write prefixes", 1)
     assert len(seen) > 100
-    with capsys.disabled():
-        print(f" [{len(log)} prefixes, {len(seen)} states]", end="")
 
 
 def without_marks(tree: Tree) -> Tree:
@@ -75,7 +75,7 @@ def without_marks(tree: Tree) -> Tree:
 
 
 def test_what_a_resumed_build_found_is_kept_as_well(
-    log: list[Operation], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    log: list[Operation], tmp_path: Path, tally: Tally
 ) -> None:
     """Killed, resumed to the end, and only then does the power fail.
 
@@ -98,4 +98,5 @@ def test_what_a_resumed_build_found_is_kept_as_well(
         except Exception as error:
             lost[f"{number}: {log[number][:2]}"] = str(error)
         shutil.rmtree(root)
+        tally("lost-write prefixes", 1)
     assert lost == {}

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import Tally
 from tests.goldens import make as good
 from tests.hostile.make import HOSTILE
 from tests.hostile.registry import MEMORY_BYTES
@@ -68,7 +69,9 @@ def test_a_good_cache_is_read_within_the_limits(
         for name, one in HOSTILE.items()
     ],
 )
-def test_refused(open_cache: Open, caches: dict[str, Path], tmp_path: Path, name: str) -> None:
+def test_refused(
+    open_cache: Open, caches: dict[str, Path], tmp_path: Path, name: str, tally: Tally
+) -> None:
     hostile = HOSTILE[name]
     root = Path(shutil.copytree(caches[hostile.shard_format], tmp_path / "cache"))
     bait = tmp_path / "bait"
@@ -77,6 +80,7 @@ def test_refused(open_cache: Open, caches: dict[str, Path], tmp_path: Path, name
     with Watch(bait) as watch:
         found = open_cache(root, hostile.memory_bytes)
         assert not watch.opened()
+    tally("hostile caches refused", int(found["error"] in hostile.errors), of=1)
     assert found["error"] in hostile.errors, found
     text = found["text"]
     assert text.isprintable(), "control characters reach the terminal"
