@@ -69,7 +69,7 @@ def shorten(name: str, real: Any, arguments: tuple[Any, ...]) -> Any:
 NO_SPACE, IO_ERROR = fail_with(errno.ENOSPC), fail_with(errno.EIO)
 
 
-def in_child(work: Callable[[], None], operations: Operations) -> int:
+def in_child(work: Callable[[], object], operations: Operations) -> int:
     """Run `work` in a forked child with `operations` installed.
 
     Returns:

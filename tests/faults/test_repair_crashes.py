@@ -1,17 +1,28 @@
-"""A repair, and the build after it, stopped after every operation: both run again end clean."""
+"""A repair stopped at every filesystem operation: what was there is there, and both commands run
+again end clean.
+
+Killed in a child, and replayed on a disk in memory: the replay includes the build after the repair,
+and can lose what was not synced.
+"""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from shared.errors import CacheError
 from shared.reader import Cache
 from teacher_cache.repair import repair
 from teacher_cache.verify import verify
+from tests.conftest import Tally
 from tests.faults.disk import LOSSES, Disk, File, recorded, write_tree
+from tests.faults.operations import DONE, Operations, in_child, kill
 from tests.faults.reading import read_all
 from tests.faults.test_crash_points import check_invariant
 from tests.goldens import make
@@ -50,6 +61,62 @@ def everything(root: Path) -> None:
 DAMAGES = (shard, lost_shard, record, manifest, everything)
 
 
+def damaged(root: Path, shard_format: str, damage: Callable[[Path], None]) -> tuple[Path, bytes]:
+    """A cache of two seals, damaged, and the MANIFEST.json that it should have."""
+    make.make(root, shard_format, 20)
+    make.make(root, shard_format, PAIRS)
+    expected = (root / "MANIFEST.json").read_bytes()
+    damage(root)
+    return root, expected
+
+
+def check_mended(root: Path, shard_format: str, expected: bytes) -> int:
+    """Repair and build again; how many rows were then compared with the plan."""
+    repair(root)
+    check_invariant(root)
+    make.make(root, shard_format, PAIRS)
+    assert (root / "MANIFEST.json").read_bytes() == expected
+    assert [found for found in verify(root) if not found.harmless] == []
+    return check_invariant(root)
+
+
+def contents(root: Path) -> set[bytes]:
+    return {path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("damage", "shard_format"),
+    [
+        (everything, "arrow"),
+        (everything, "hdf5"),
+        *(
+            pytest.param(damage, shard_format, marks=pytest.mark.slow)
+            for damage in DAMAGES[:-1]
+            for shard_format in make.FORMATS
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_killed_at_every_operation(
+    tmp_path: Path, damage: Callable[[Path], None], shard_format: str, tally: Tally
+) -> None:
+    start, expected = damaged(tmp_path / "start", shard_format, damage)
+    there = contents(start)
+    for number in itertools.count():
+        root = Path(shutil.copytree(start, tmp_path / "cache"))
+        code = in_child(partial(repair, root), Operations(number, kill))
+        assert there <= contents(root), f"operation {number}: something was lost"
+        assert code in (-9, 100 + DONE)
+        with suppress(CacheError):
+            read_all(root)
+        tally("rows checked", check_mended(root, shard_format, expected))
+        shutil.rmtree(root)
+        if code != -9:
+            break
+        tally("crash points exercised", 1)
+    assert number >= 5
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize(
@@ -58,15 +125,9 @@ DAMAGES = (shard, lost_shard, record, manifest, everything)
     ids=["killed", "all_lost", "contents_lost"],
 )
 def test_stopped_after_every_operation(
-    tmp_path: Path,
-    damage: Callable[[Path], None],
-    loss: str | None,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, damage: Callable[[Path], None], loss: str | None, tally: Tally
 ) -> None:
-    start = make.make(tmp_path / "start", "arrow", 20)
-    make.make(start, "arrow", PAIRS)
-    expected = (start / "MANIFEST.json").read_bytes()
-    damage(start)
+    start, expected = damaged(tmp_path / "start", "arrow", damage)
     disk = Disk()
     for path in sorted(start.rglob("*")):
         content = None if path.is_dir() else path.read_bytes()
@@ -76,17 +137,11 @@ def test_stopped_after_every_operation(
         repair(start)
         make.make(start, "arrow", PAIRS)
     assert log, "nothing was repaired"
-    for number, operation in enumerate(log):
+    for operation in log:
         disk.apply(operation)
         root = tmp_path / "cache"
         write_tree(disk.processes_see() if loss is None else disk.after_power_failure(loss), root)
         with recorded(root):  # nothing is synced: it is quicker
-            repair(root)
-            check_invariant(root)
-            make.make(root, "arrow", PAIRS)
-        assert (root / "MANIFEST.json").read_bytes() == expected, f"{number}: {operation[:2]}"
-        read_all(root)
-        assert [found for found in verify(root) if not found.harmless] == []
+            tally("rows checked", check_mended(root, "arrow", expected))
+        tally("lost-write prefixes", int(loss is not None))
         shutil.rmtree(root)
-    with capsys.disabled():
-        print(f" [{len(log)} points]", end="")
