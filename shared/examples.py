@@ -35,10 +35,14 @@ class Ragged:
     def __getitem__(self, row: int) -> Array:
         return self.flat[self.offsets[row] : self.offsets[row + 1]]
 
+    def lengths(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Of the chosen rows, int64 [len(rows)]."""
+        return self.offsets[rows + 1] - self.offsets[rows]
+
     def padded(self, rows: npt.ArrayLike, width: int, pad: int) -> npt.NDArray[np.int64]:
         """The chosen rows, padded on the right: int64 [len(rows), width]."""
         rows = np.asarray(rows)
-        lengths = self.offsets[rows + 1] - self.offsets[rows]
+        lengths = self.lengths(rows)
         inside = np.arange(width) < lengths[:, None]
         padded = np.full(inside.shape, pad, np.int64)
         source = self.offsets[rows][:, None] + np.arange(width)
@@ -76,8 +80,8 @@ class Examples:
     ) -> MixBatch:
         """The batch of mixes of the examples `left` and `right`, both padded to one width."""
         left, right = np.asarray(left, np.int64), np.asarray(right, np.int64)
-        lengths = self.lengths
-        width = int(max(lengths[left].max(), lengths[right].max()))
+        left_lengths, right_lengths = self.input_ids.lengths(left), self.input_ids.lengths(right)
+        width = int(max(left_lengths.max(), right_lengths.max()))
         position = np.arange(width)
         types = self.token_type_ids
         return MixBatch(
@@ -85,8 +89,8 @@ class Examples:
             right_ids=self.input_ids.padded(right, width, pad_id),
             left_types=None if types is None else types.padded(left, width, 0),
             right_types=None if types is None else types.padded(right, width, 0),
-            left_mask=(position < lengths[left][:, None]).astype(np.int64),
-            right_mask=(position < lengths[right][:, None]).astype(np.int64),
+            left_mask=(position < left_lengths[:, None]).astype(np.int64),
+            right_mask=(position < right_lengths[:, None]).astype(np.int64),
             lam=np.asarray(lam, np.float32),
         )
 

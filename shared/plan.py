@@ -7,6 +7,7 @@ for, nor on batches, workers or machines.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -45,6 +46,7 @@ def permutation(seed: int, index: int, size: int, stream: int = 0) -> npt.NDArra
     return np.argsort(words(seed, index, size, stream), kind="stable")
 
 
+@functools.lru_cache(maxsize=2)  # the shards of a pass follow each other
 def pass_of_pairs(seed: int, index: int, examples: int, beta: float) -> Pairs:
     """The block of pairs of pass `index`: every example once as left, with another one as right.
 
@@ -58,7 +60,10 @@ def pass_of_pairs(seed: int, index: int, examples: int, beta: float) -> Pairs:
     right = (left + 1 + by_right % np.uint64(examples - 1)) % np.uint64(examples)
     uniform = ((by_lam >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     lam = betaincinv(beta, beta, uniform).astype(np.float32)
-    return Pairs(left.astype(np.uint32), right.astype(np.uint32), lam)
+    block = (left.astype(np.uint32), right.astype(np.uint32), lam)
+    for values in block:
+        values.flags.writeable = False
+    return Pairs(*block)
 
 
 def pairs(start: int, stop: int, *, examples: int, seed: int, beta: float) -> Pairs:
