@@ -213,10 +213,11 @@ class State:
                 found=f"a state of other settings ({self.settings[:12]})",
                 do="resume with the options it began with, or choose another --out",
             )
-        if self.epoch > epochs or self.step > steps_per_epoch:
+        done = self.epoch * steps_per_epoch + self.step
+        if self.step > steps_per_epoch or done > epochs * steps_per_epoch:
             raise StateError(
                 where,
-                expected=f"at most epoch {epochs} and step {steps_per_epoch}",
+                expected=f"at most {epochs} epochs of {steps_per_epoch} steps",
                 found=f"epoch {self.epoch}, step {self.step}",
                 do="start again with another --out",
             )
