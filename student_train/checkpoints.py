@@ -4,25 +4,34 @@
                                      state.json (where the run stands), run.json (what it has found)
 
 A checkpoint is written aside and renamed, so that one that is there is whole.
+
+Another number of processes may continue a run: weights, optimizer and order are those of the whole
+run. Only the random states, which draw dropout's masks, are each process's own.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from shared import publish, strict
 from shared.canonical import dumps, loads
 from shared.errors import DiskError, StateError
 from shared.manifest import JSON_LIMIT_BYTES
 from shared.order import State
+from shared.plan import words
 
+log = logging.getLogger(__name__)
 FOLDER = "checkpoints"
 STEP = re.compile(r"step-(\d{8,})")
 RUN_LIMIT_BYTES = 2**24
+DROPOUT = 5  # a stream of words, apart from the plan's and the order's
 
 
 @dataclass(slots=True)
@@ -32,12 +41,14 @@ class Run:
     Attributes:
         seals: Digests of the seals that it reads, one a cache.
         settings: What a resumed run must have in common.
+        processes: That wrote this checkpoint.
         history: Of each finished epoch: its number and its scores.
         seconds: Spent before this checkpoint.
     """
 
     seals: list[str]
     settings: dict[str, Any]
+    processes: int
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -60,7 +71,9 @@ def read(folder: Path) -> tuple[State, Run]:
             raise ValueError("too large")
         state = State.from_bytes(state_file.read_bytes()[: JSON_LIMIT_BYTES + 1], state_file)
         value = loads(run_file.read_bytes(), run_file, RUN_LIMIT_BYTES)
-        run = Run(**strict.table(value, run_file, ["seals", "settings", "history", "seconds"]))
+        run = Run(**strict.table(value, run_file, [field.name for field in fields(Run)]))
+        if len(strict.array(run.history, run_file)) != state.epoch:
+            raise ValueError(f"scores of {len(run.history)} epochs in epoch {state.epoch}")
     except (OSError, ValueError) as error:
         raise StateError(
             folder,
@@ -90,6 +103,40 @@ def check_settings(run: Run, settings: dict[str, Any], folder: Path) -> None:
             found=listed(settings),
             do="resume with the options it began with, or choose another --out",
         )
+
+
+def without_wrappers(accelerator: Any) -> None:
+    """Let checkpoints name weights as the student does, whatever wraps it.
+
+    `DistributedDataParallel` puts "module." before each name, and one process has no wrapper.
+    """
+
+    def bare_weights(models: list[Any], weights: list[Any], folder: str) -> None:
+        weights[:] = [accelerator.unwrap_model(model).state_dict() for model in models]
+
+    def bare_models(models: list[Any], folder: str) -> None:
+        models[:] = [accelerator.unwrap_model(model) for model in models]
+
+    accelerator.register_save_state_pre_hook(bare_weights)
+    accelerator.register_load_state_pre_hook(bare_models)
+
+
+def load(accelerator: Any, folder: Path, run: Run, seed: int, step: int) -> None:
+    """Give weights, optimizer and random state what they were; every process calls this.
+
+    Where another number of processes goes on, there is no random state for each, and all begin new
+    ones: a function of the run's seed, its step and the process.
+    """
+    accelerator.load_state(str(folder))
+    if run.processes != accelerator.num_processes:
+        log.info(
+            "the run goes on in another number of processes (%d, before %d): the batches stay the "
+            "same, dropout's masks do not",
+            accelerator.num_processes,
+            run.processes,
+        )
+        [word] = words(seed, step, 1, DROPOUT, start=accelerator.process_index)
+        torch.manual_seed(int(word))
 
 
 def save(accelerator: Any, out: Path, step: int, state: State, run: Run) -> None:

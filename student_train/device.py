@@ -12,6 +12,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import ProjectConfiguration
 
 from shared.errors import UsageError
+from student_train import checkpoints
 from student_train.options import TrainOptions
 
 MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
@@ -34,6 +35,7 @@ def make_accelerator(options: TrainOptions, out: Path) -> Accelerator:
         log_with=_trackers(options.track) or None,
         project_config=ProjectConfiguration(project_dir=str(out), logging_dir=str(out / "logs")),
     )
+    checkpoints.without_wrappers(accelerator)
     if not accelerator.is_main_process:
         # Each process would tell the same.
         logging.getLogger("student_train").setLevel(logging.WARNING)

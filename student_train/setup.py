@@ -34,7 +34,8 @@ class Setup:
         caches: The first gives examples, labels and tokenizer.
         teacher: Split -> mean raw logits of the caches, float32 [n, C].
         rank, world: This process among all.
-        settings: What a resumed run must have in common, as JSON; another device may continue it.
+        settings: What a resumed run must have in common, as JSON; another device and another
+            number of processes may continue it.
     """
 
     caches: list[Cache]
@@ -97,7 +98,7 @@ def prepare(
         objective=objective,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
-        settings=_settings(options, start, caches, accelerator.num_processes),
+        settings=_settings(options, start, caches),
     )
 
 
@@ -147,13 +148,10 @@ def _objective(options: TrainOptions, regression: bool) -> Objective:
     return Objective(options.weights, regression, options.distance, options.temperature)
 
 
-def _settings(
-    options: TrainOptions, start: Start, caches: Sequence[Cache], world: int
-) -> dict[str, Any]:
+def _settings(options: TrainOptions, start: Start, caches: Sequence[Cache]) -> dict[str, Any]:
     settings = {name: value for name, value in options.settings().items() if name != "device"}
     return {
         **settings,
         "start": start.sha256[:12],
         "caches": [cache.identity.fingerprint[:12] for cache in caches],
-        "processes": world,
     }

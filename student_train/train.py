@@ -69,18 +69,18 @@ def train(options: TrainOptions, observe: Observe | None = None) -> dict[str, An
     if checkpoint and state and run:
         checkpoints.check_settings(run, setup.settings, checkpoint)
         state.check(setup.digest, options.epochs, order.steps_per_epoch, checkpoint)
-        accelerator.load_state(str(checkpoint))
+        done = state.epoch * order.steps_per_epoch + state.step
+        checkpoints.load(accelerator, checkpoint, run, options.seed, done)
         log.info("resuming after step %d of epoch %d", state.step, state.epoch + 1)
     else:
-        run = Run([cache.seal.digest for cache in setup.caches], setup.settings)
-        state = State(run.seals[0], setup.digest, epoch=0, step=0)
+        run = Run([cache.seal.digest for cache in setup.caches], setup.settings, setup.world)
+        state, done = State(run.seals[0], setup.digest, epoch=0, step=0), 0
     began = time.monotonic() - run.seconds
     steps = options.epochs * order.steps_per_epoch
-    done = state.epoch * order.steps_per_epoch + state.step
     meter = LossMeter(accelerator)
 
     def save(epoch: int, step: int) -> None:
-        run.seconds = time.monotonic() - began
+        run.seconds, run.processes = time.monotonic() - began, setup.world
         place = State(run.seals[0], setup.digest, epoch, step)
         checkpoints.save(accelerator, out, done, place, run)
 

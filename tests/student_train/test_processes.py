@@ -15,8 +15,10 @@ from shared.order import Order
 from shared.reader import Cache
 from student_train.batches import Pairs, Source, batches
 from student_train.losses import PRESETS, Objective
+from student_train.options import TrainOptions, option
 from student_train.student import load
-from student_train.train import forward
+from student_train.train import forward, train
+from tests.student_train.stopped import SETTINGS, train_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,34 +63,71 @@ def without_dropout(cache: Path, folder: Path) -> Path:
     return folder
 
 
+def launch(world: int, module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a module in `world` processes that know each other."""
+    # `accelerate launch --cpu` starts one process without MPI; torchrun starts all.
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(world)]
+    found = subprocess.run(
+        [sys.executable, *command, "-m", module, *map(str, arguments)],
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode == 0, found.stderr
+    return found
+
+
+def assert_same_weights(left: Path, right: Path) -> None:
+    """Equal up to the order of sums."""
+    from safetensors.torch import load_file
+
+    found, expected = (load_file(folder / "model.safetensors") for folder in (left, right))
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        # A softmax does not see the keys' biases: Adam scales up gradients that are rounding.
+        if not name.endswith("key.bias"):
+            assert torch.allclose(found[name], tensor, atol=1e-5), name
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_two_real_processes(cache: Path, tmp_path: Path) -> None:
     """Their weights are those of one process, up to the order of sums."""
-    from safetensors.torch import load_file
-
     start = without_dropout(cache, tmp_path / "start")
-    weights = {}
     for world in (1, 2):
         out = tmp_path / f"student-{world}"
         arguments = ["--cache", cache, "--student", start, "--out", out, "--epochs", "2"]
         arguments += ["--batch-size", "7", "--learning-rate", "1e-3", "--device", "cpu", "--json"]
-        # `accelerate launch --cpu` starts one process without MPI; torchrun starts both.
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(world)]
-        found = subprocess.run(
-            [sys.executable, *launch, "-m", "student_train.cli", *map(str, arguments)],
-            check=False,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert found.returncode == 0, found.stderr
+        found = launch(world, "student_train.cli", *arguments)
         assert json.loads(found.stdout)["settings"]["processes"] == world
         assert found.stderr.count("(sealed)") == 1
-        weights[world] = load_file(out / "model.safetensors")
-    for name, expected in weights[1].items():
-        # A softmax does not see the keys' biases: Adam scales up gradients that are rounding.
-        if not name.endswith("key.bias"):
-            assert torch.allclose(weights[2][name], expected, atol=1e-5), name
+    assert_same_weights(tmp_path / "student-2", tmp_path / "student-1")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_run_goes_on_in_another_number_of_real_processes(cache: Path, tmp_path: Path) -> None:
+    """Stopped within an epoch: two processes go on alone, one goes on as two."""
+    start = without_dropout(cache, tmp_path / "start")
+
+    def options(out: str, resume: bool = False) -> TrainOptions:
+        where = {"cache": (cache,), "student": str(start), "out": tmp_path / out}
+        return TrainOptions(**where, resume=resume, **SETTINGS)
+
+    train(options("whole"))
+
+    launch(2, "tests.student_train.stopped", 10, cache, start, tmp_path / "two-one")
+    metrics = train(options("two-one", resume=True))
+    assert metrics is not None and metrics["settings"]["processes"] == 1
+    assert_same_weights(tmp_path / "two-one", tmp_path / "whole")
+
+    train_until(10, options("one-two"))
+    arguments = ["--cache", cache, "--student", start, "--out", tmp_path / "one-two", "--resume"]
+    for name in ("epochs", "batch_size", "learning_rate", "device"):
+        arguments += [option(name), SETTINGS[name]]
+    found = launch(2, "student_train.cli", *arguments)
+    assert found.stderr.count("goes on in another number of processes (2, before 1)") == 1
+    assert_same_weights(tmp_path / "one-two", tmp_path / "whole")

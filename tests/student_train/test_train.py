@@ -146,11 +146,34 @@ def test_an_unfinished_run_is_not_overwritten_and_not_mixed_up(
         train(options(pair_cache, out, resume=True))
     state = out / "checkpoints" / "step-00000002" / "state.json"
     state.write_text(state.read_text().replace('"step": 2', '"step": 9'))
-    with pytest.raises(StateError, match="at most epoch 2 and step 5, found epoch 0, step 9"):
+    with pytest.raises(StateError, match="at most 2 epochs of 5 steps, found epoch 0, step 9"):
+        train(options(cache, out, resume=True))
+    state.write_text(state.read_text().replace('"epoch": 0', '"epoch": 1'))
+    with pytest.raises(StateError, match="found scores of 0 epochs in epoch 1"):
         train(options(cache, out, resume=True))
     state.write_text("{}")
     with pytest.raises(Exception, match="state.json: expected"):
         train(options(cache, out, resume=True))
+
+
+def test_another_number_of_processes_goes_on_with_other_dropout(
+    cache: Path, tmp_path: Path, uninterrupted: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A checkpoint as two processes leave it; really run by them in test_processes.py."""
+    caplog.set_level("INFO")
+    out = tmp_path / "student"
+    with pytest.raises(Terminated):
+        train(options(cache, out), stop_at(2, signal.SIGTERM))
+    file = out / "checkpoints" / "step-00000002" / "run.json"
+    file.write_text(file.read_text().replace('"processes": 1', '"processes": 2'))
+    again = Path(shutil.copytree(out, tmp_path / "again"))
+    for folder in (out, again):
+        caplog.clear()
+        train(options(cache, folder, resume=True))
+        assert "in another number of processes (1, before 2): the batches stay" in caplog.text
+    one, two, same = weights(out), weights(uninterrupted), weights(again)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_resume_reads_the_seal_that_the_run_began_with(
