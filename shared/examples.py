@@ -175,6 +175,13 @@ class Examples:
             digest.update(_little_endian(self.labels[row : row + 1]))
         return digest.hexdigest()
 
+    def texts_sha256(self) -> str | None:
+        """sha256 over the ordered (texts, label), None where the texts were left out."""
+        if self.text_a is None:
+            return None
+        columns = [column.to_pylist() for column in (self.text_a, self.text_b) if column]
+        return texts_sha256(zip(*columns, strict=True), self.labels)
+
 
 def texts_sha256(texts: Iterable[tuple[str, ...]], labels: Array) -> str:
     """sha256 over the ordered (texts, label): per text a uint32 length in bytes and its UTF-8."""

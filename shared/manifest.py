@@ -33,7 +33,8 @@ licences are in `about`; no local path is anywhere.
 **Records and seals.** A record says what it commits: rows, file, size, sha256, and what made it. A
 seal lists the records of the complete rows, the size and sha256 of every other file that a reader
 uses, and the scores of the stored logits against the stored labels. Nothing in either depends on
-time, host, process or path. Seals are ordered by (pairs, originals). The longest may exceed what
+time, host, process or path. A later seal covers the same files as an earlier one: published bytes
+never change, and damage must not be sealed. Seals are ordered by (pairs, originals). The longest may exceed what
 one builder asked for, when another went further.
 
 **Beside what the contract says**: the shard format of a cache is `about.shard_format`; the digests

@@ -20,7 +20,7 @@ from shared.errors import (
     UsageError,
 )
 from shared.examples import Examples
-from shared.identity import CacheFile, Identity
+from shared.identity import CacheFile, Identity, Split
 from shared.manifest import JSON_LIMIT_BYTES, SEAL_LIMIT_BYTES, CoveredFile, Record, Seal
 from shared.publish import is_temporary
 from shared.scores import metrics
@@ -29,6 +29,8 @@ from shared.shards.layout import SHARD_LIMIT_BYTES, Columns, check_values
 FILE_LIMIT_BYTES = 2**36
 SHARD_OVERHEAD_BYTES = 128 * 2**10  # of both formats' headers and footers, with room to spare
 SCORE_TOLERANCE = 1e-9
+REPAIR = "run: cache-teacher repair, then build again; or get the file again"
+GET_AGAIN = "get the file again from where the cache was made"
 
 
 class Cache:
@@ -107,7 +109,7 @@ class Cache:
             limit_bytes=FILE_LIMIT_BYTES,
             size_bytes=covered.size_bytes,
         )
-        _check_digest(where, hashlib.sha256(data).hexdigest(), covered.sha256)
+        _check_digest(where, hashlib.sha256(data).hexdigest(), covered.sha256, GET_AGAIN)
         examples = Examples.from_bytes(data, row_count, self.identity.problem_type, where)
         examples.check_values(self.identity.classes, where)
         return examples
@@ -294,14 +296,25 @@ def _keys(identity: Identity) -> Columns:
 
 
 def read_unsealed_examples(root: Path, identity: Identity) -> dict[str, Examples]:
-    """The examples of a cache that may not be sealed yet, by split; no digest is compared."""
-    found = {}
-    for split in identity.splits:
-        where = root / f"examples/{split.name}.arrow"
-        data = files.read(root, f"examples/{split.name}.arrow", limit_bytes=FILE_LIMIT_BYTES)
-        found[split.name] = Examples.from_bytes(data, split.rows, identity.problem_type, where)
-        found[split.name].check_values(identity.classes, where)
-    return found
+    """The examples of a cache that may not be sealed yet, by split, compared with its identity."""
+    return {split.name: read_split(root, identity, split) for split in identity.splits}
+
+
+def read_split(root: Path, identity: Identity, split: Split) -> Examples:
+    """The examples of a split, which must be those that the identity was computed from.
+
+    Raises:
+        DamagedFileError: If ids, labels or texts are others.
+    """
+    name = f"examples/{split.name}.arrow"
+    where = root / name
+    data = files.read(root, name, limit_bytes=FILE_LIMIT_BYTES)
+    examples = Examples.from_bytes(data, split.rows, identity.problem_type, where)
+    examples.check_values(identity.classes, where)
+    _check_digest(where, examples.ids_sha256(), split.ids_sha256, GET_AGAIN)
+    if (texts_sha256 := examples.texts_sha256()) is not None:
+        _check_digest(where, texts_sha256, split.texts_sha256, GET_AGAIN)
+    return examples
 
 
 def original_keys(identity: Identity, start: int, stop: int) -> Columns:
@@ -314,7 +327,7 @@ def check_file(root: Path, covered: CoveredFile) -> None:
     found = files.sha256(
         root, covered.file, limit_bytes=FILE_LIMIT_BYTES, size_bytes=covered.size_bytes
     )
-    _check_digest(root / covered.file, found, covered.sha256)
+    _check_digest(root / covered.file, found, covered.sha256, GET_AGAIN)
 
 
 def check_record_sizes(root: Path, records: tuple[Record, ...], identity: Identity) -> None:
@@ -331,11 +344,11 @@ def check_record_sizes(root: Path, records: tuple[Record, ...], identity: Identi
             )
 
 
-def _check_digest(where: object, found: str, expected: str) -> None:
+def _check_digest(where: object, found: str, expected: str, do: str = REPAIR) -> None:
     if found != expected:
         raise DamagedFileError(
             where,
             expected=f"sha256 {expected[:12]}…",
             found=f"{found[:12]}…: the content was changed",
-            do="run: cache-teacher repair, then build again; or get the file again",
+            do=do,
         )

@@ -226,15 +226,20 @@ def repair(folder: Path, dry_run: bool, as_json: bool) -> None:
     """Move what is damaged to quarantine/; the next build fills the gap and seals anew."""
     from dataclasses import asdict
 
+    from teacher_cache.repair import GET_AGAIN
     from teacher_cache.repair import repair as mend
 
     steps = mend(folder, dry_run)
+    lost = [step for step in steps if step.action == GET_AGAIN]
+    done = len(steps) - len(lost)
     if as_json:
         click.echo(json.dumps([asdict(step) for step in steps], indent=1))
-        return
-    click.echo(command.shown([f"{step.action} {step.file}: {step.reason}" for step in steps]))
-    told = "would be done" if dry_run else "done; now run the build again"
-    click.echo(f"{folder}: {f'{len(steps)} steps {told}' if steps else 'nothing to repair'}")
+    else:
+        click.echo(command.shown([f"{step.action} {step.file}: {step.reason}" for step in steps]))
+        told = "would be done" if dry_run else "done; now run the build again"
+        click.echo(f"{folder}: {f'{done} steps {told}' if done else 'nothing to repair'}")
+    if lost:
+        raise SystemExit(1)
 
 
 @cache_teacher.command(

@@ -15,16 +15,18 @@ from shared import publish
 from shared.errors import CacheError
 from shared.identity import Identity
 from shared.manifest import Record, Seal
-from shared.reader import read_cache_file, read_record, read_seal, read_shard
+from shared.reader import check_file, read_cache_file, read_record, read_seal, read_shard
 from teacher_cache.seal import publish_longest
 
 SECONDS_UNTIL_STALE = 24 * 3600
 QUARANTINE = "quarantine"
+GET_AGAIN = "get again"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that repair does: `quarantine`, `restore` or `remove` a file, and why."""
+    """One thing that repair does: `quarantine`, `restore` or `remove` a file, and why; or what it
+    cannot do, `get again`: no build makes the file a second time with certainty."""
 
     action: str
     file: str
@@ -58,6 +60,7 @@ def repair(root: Path, dry_run: bool = False) -> list[Step]:
     ]
     named = {record.file for record in (*records.values(), *sealed.values())}
     steps += _stale(root, named)
+    steps += _lost(root, seals)
     if not dry_run:
         _carry_out(root, steps, sealed)
     return steps
@@ -115,6 +118,15 @@ def _stale(root: Path, named: set[str]) -> Iterator[Step]:
             yield Step("remove", name, "temporary" if temporary else "no record names it")
 
 
+def _lost(root: Path, seals: dict[str, Seal]) -> Iterator[Step]:
+    """Files beside the shards that are not what a seal says."""
+    for file in sorted({file for seal in seals.values() for file in seal.files}, key=str):
+        try:
+            check_file(root, file)
+        except CacheError as error:
+            yield Step(GET_AGAIN, file.file, str(error))
+
+
 def _carry_out(root: Path, steps: list[Step], sealed: dict[str, Record]) -> None:
     """Seals first: while a seal is there, what it lists is there too."""
     for step in sorted(steps, key=lambda step: not step.file.startswith(("MANIFEST", "seals/"))):
@@ -123,7 +135,7 @@ def _carry_out(root: Path, steps: list[Step], sealed: dict[str, Record]) -> None
             publish.move(path, root / QUARANTINE / step.file)
         elif step.action == "remove":
             publish.remove(path)
-        else:
+        elif step.action == "restore":
             if path.exists():
                 publish.move(path, root / QUARANTINE / step.file)
             publish.create(path, sealed[step.file].to_bytes())

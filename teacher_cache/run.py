@@ -29,7 +29,7 @@ from teacher_cache.commit import records
 from teacher_cache.gate import Gate
 from teacher_cache.labels import teacher_columns
 from teacher_cache.options import BuildOptions
-from teacher_cache.seal import seal
+from teacher_cache.seal import covered_files, seal
 from teacher_cache.tasks import TASKS, headline
 from teacher_cache.teacher import Teacher
 
@@ -123,6 +123,8 @@ def prepare(options: BuildOptions) -> Prepared:
     checkpoint = locate(_teacher_name(options))
     config = read_config(checkpoint)
     settings = {name: _setting(options, name, there) for name in DEFAULTS}
+    if there:
+        covered_files(root)  # before the teacher runs for hours on what cannot be sealed
     if there and not options.names_data:
         log.info("continuing %s: examples and settings are those of the cache", root)
         examples, about = read_unsealed_examples(root, there.identity), dict(there.about)

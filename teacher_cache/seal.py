@@ -11,6 +11,7 @@ from shared.manifest import COVERED_FILE, CoveredFile, Record, Seal
 from shared.plan import complete_prefix
 from shared.reader import (
     FILE_LIMIT_BYTES,
+    GET_AGAIN,
     Cache,
     read_cache_file,
     read_originals,
@@ -39,12 +40,13 @@ def seal(root: Path) -> Seal:
             do="run the build again: it continues",
         )
     _check_present(root, [*originals, *pairs])
+    covered = covered_files(root)
     made = Seal(
         fingerprint=file.identity.fingerprint,
         originals=originals[-1].stop,
         pairs=pairs[-1].stop if pairs else 0,
         shards=(*originals, *pairs),
-        files=tuple(_covered(root)),
+        files=tuple(covered),
         scores=_scores(root, file, tuple(originals)),
     )
     publish.folder(root / "seals")
@@ -94,14 +96,38 @@ def _check_present(root: Path, found: list[Record]) -> None:
             )
 
 
-def _covered(root: Path) -> list[CoveredFile]:
-    """Size and digest of every file beside the shards that a reader uses, ordered by name."""
+def covered_files(root: Path) -> list[CoveredFile]:
+    """Size and digest of every file beside the shards that a reader uses, ordered by name.
+
+    Raises:
+        DamagedFileError: If an older seal says otherwise. Published bytes never change, and a new
+            seal must not bless what the older one would refuse.
+    """
     names = sorted(
         path.relative_to(root).as_posix()
         for pattern in ("cache.json", "examples/*", "tokenizer/*", "student_init/*/*")
         for path in root.glob(pattern)
     )
-    return [_digest(root, name) for name in names if COVERED_FILE.fullmatch(name)]
+    covered = [_digest(root, name) for name in names if COVERED_FILE.fullmatch(name)]
+    if any((root / "seals").glob("*.json")):
+        _check_unchanged(root, covered, _longest(root))
+    return covered
+
+
+def _check_unchanged(root: Path, covered: list[CoveredFile], older: Seal) -> None:
+    sealed, found = ({file.file: file for file in each} for each in (older.files, covered))
+    for name in sorted(sealed.keys() | found.keys()):
+        if sealed.get(name) != found.get(name):
+            raise DamagedFileError(
+                root / name,
+                expected=_described(sealed.get(name)) + f", as {older.name} says",
+                found=_described(found.get(name)),
+                do=f"{GET_AGAIN}, or build with another --out",
+            )
+
+
+def _described(file: CoveredFile | None) -> str:
+    return f"{file.size_bytes} bytes of sha256 {file.sha256[:12]}…" if file else "no file"
 
 
 def _digest(root: Path, name: str) -> CoveredFile:

@@ -14,7 +14,15 @@ from shared import plan, publish
 from shared.errors import CacheError, MalformedError
 from shared.manifest import Record, Seal
 from shared.mixup import MixBatch
-from shared.reader import Cache, check_file, read_cache_file, read_record, read_seal, read_shard
+from shared.reader import (
+    Cache,
+    check_file,
+    read_cache_file,
+    read_record,
+    read_seal,
+    read_shard,
+    read_split,
+)
 from shared.shards.layout import Columns
 
 Logits = npt.NDArray[np.float32]
@@ -44,7 +52,7 @@ def verify(root: Path, deep: bool = False) -> list[Finding]:
         cache.check_alignment,
         *(partial(check_file, root, file) for file in cache.seal.files),
         *(partial(_shard, cache, record, deep) for record in cache.seal.shards),
-        *(partial(cache.examples, split.name) for split in cache.identity.splits),
+        *(partial(read_split, root, cache.identity, split) for split in cache.identity.splits),
     ]
     if cache.student_depths:
         checks += [partial(cache.student_folder, k) for k in cache.student_depths]

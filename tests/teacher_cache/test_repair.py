@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -9,8 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from shared.canonical import dumps
 from shared.reader import Cache
+from teacher_cache.cli import cache_teacher
 from teacher_cache.repair import repair
 from teacher_cache.verify import verify
 from tests.goldens import make
@@ -31,6 +35,51 @@ def flip(file: Path) -> None:
     file.write_bytes(bytes(data))
 
 
+def swap(one: Path, other: Path) -> None:
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+
+
+def append(file: Path, junk: bytes) -> None:
+    file.write_bytes(file.read_bytes() + junk)
+
+
+def foreign(root: Path, file: Path) -> None:
+    """A file of another cache in its place."""
+    other = make.make(root.parent / "other", Cache.open(root).pair_records[0].shard_format)
+    sign_as(other, "f" * 64)
+    file.write_bytes((other / file.relative_to(root)).read_bytes())
+
+
+def sign_as(root: Path, fingerprint: str) -> None:
+    for path in (root / "commits").iterdir():
+        record = json.loads(path.read_bytes())
+        path.write_bytes(dumps({**record, "fingerprint": fingerprint}))
+
+
+def longer(record: Path) -> None:
+    """Rows that overlap the next shard's."""
+    value = json.loads(record.read_bytes())
+    record.write_bytes(dumps({**value, "stop": value["stop"] + 8}))
+
+
+RECORD = "commits/pairs-000000016.json"
+TEXTS = {
+    "empty": b"",
+    "one byte": b"{",
+    "of zeros": bytes(300),
+    "in UTF-16": "{}\n".encode("utf-16"),
+    "with a byte order mark": b"\xef\xbb\xbf{}\n",
+    "of another kind": b"[]\n",
+}
+
+
+def found(path: Path) -> tuple[int, int]:
+    """What changes when a file is written again."""
+    return path.stat().st_ino, path.stat().st_mtime_ns
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "a flipped bit in a shard": lambda root: flip(shard_of(root)),
     "a cut shard": lambda root: os.truncate(shard_of(root), 100),
@@ -41,6 +90,19 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "a lost manifest": lambda root: (root / "MANIFEST.json").unlink(),
     "a flipped bit in a seal": lambda root: flip(next((root / "seals").glob("*"))),
     "every seal lost": lambda root: shutil.rmtree(root / "seals"),
+    "an empty shard": lambda root: os.truncate(shard_of(root), 0),
+    "junk behind a shard": lambda root: append(shard_of(root), b"PK\3\4"),
+    "two shards swapped": lambda root: swap(
+        shard_of(root), root / Cache.open(root).pair_records[0].file
+    ),
+    "a record of another cache": lambda root: foreign(root, root / RECORD),
+    "a record of more rows": lambda root: longer(root / RECORD),
+    "two records swapped": lambda root: swap(root / RECORD, root / "commits/pairs-000000032.json"),
+    **{
+        f"a {file} {text}": lambda root, place=place, data=data: (root / place).write_bytes(data)
+        for file, place in (("record", RECORD), ("manifest", "MANIFEST.json"))
+        for text, data in TEXTS.items()
+    },
 }
 
 
@@ -48,7 +110,9 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 def test_damage_is_found_repaired_and_filled(cache: Path, damage: str) -> None:
     manifest = (cache / "MANIFEST.json").read_bytes()
     bad = shard_of(cache)
-    inodes = {path: path.stat().st_ino for path in (cache / "data").iterdir() if path != bad}
+    other = cache / Cache.open(cache).pair_records[0].file
+    damaged = {bad, other} if "swapped" in damage else {bad}
+    before = {path: found(path) for path in (cache / "data").iterdir() if path not in damaged}
     shard_format = Cache.open(cache).pair_records[0].shard_format
     DAMAGES[damage](cache)
     assert [finding for finding in verify(cache) if not finding.harmless]
@@ -57,7 +121,24 @@ def test_damage_is_found_repaired_and_filled(cache: Path, damage: str) -> None:
     make.make(cache, shard_format)
     assert verify(cache, deep=True) == []
     assert (cache / "MANIFEST.json").read_bytes() == manifest
-    assert {path: path.stat().st_ino for path in inodes} == inodes
+    assert {path: found(path) for path in before} == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["examples/train.arrow", "tokenizer/tokenizer.json", "student_init/1-layers/config.json"],
+)
+def test_what_no_build_makes_again_is_named(cache: Path, name: str) -> None:
+    content = (cache / name).read_bytes()
+    flip(cache / name)
+    assert [(step.action, step.file) for step in repair(cache)] == [("get again", name)]
+    named = [name in finding.message for finding in verify(cache)]
+    assert named
+    assert all(named)
+    assert CliRunner().invoke(cache_teacher, ["repair", str(cache)]).exit_code == 1
+    (cache / name).write_bytes(content)
+    assert repair(cache) == []
+    assert verify(cache) == []
 
 
 def test_a_sound_cache_needs_nothing(cache: Path) -> None:

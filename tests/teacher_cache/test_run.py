@@ -12,6 +12,7 @@ import pytest
 
 from shared.errors import (
     CacheError,
+    DamagedFileError,
     DataError,
     DifferentCacheError,
     LabelOrderError,
@@ -185,6 +186,27 @@ def test_another_cache_is_refused_before_the_teacher_loads(
     with pytest.raises(DifferentCacheError, match=fields) as told:
         build(options, pairs=200, **changes)
     assert "\n" not in str(told.value)
+    assert manifest(options) == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["examples/train.arrow", "tokenizer/tokenizer.json", "student_init/1-layers/*.safetens*"],
+)
+def test_a_damaged_cache_is_not_extended(
+    options: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next seal would call the damage sound; it is found before the teacher loads."""
+    build(options)
+    before = manifest(options)
+    (file,) = Path(options["out"]).glob(name)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    monkeypatch.delattr(Teacher, "load")
+    for changes in ({}, {"data": None}):
+        with pytest.raises(DamagedFileError, match="expected .* bytes of sha256"):
+            build(options, pairs=200, **changes)
     assert manifest(options) == before
 
 

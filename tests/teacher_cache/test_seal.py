@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from shared.errors import CacheError, DamagedFileError, UnsealedError
+from shared.examples import Examples
 from shared.plan import complete_prefix
 from shared.reader import Cache
-from shared.scores import metrics
+from shared.scores import CLASSIFICATION, metrics
 from teacher_cache.build import build
 from teacher_cache.commit import records
 from teacher_cache.seal import publish_longest, seal
+from teacher_cache.verify import verify
 from tests.numpy_caches import FORMATS, Scorer, accept, job, sealed
 
 
@@ -62,6 +67,47 @@ def test_the_longest_seal_is_the_manifest(tmp_path: Path) -> None:
     (root / "MANIFEST.json").write_bytes(short.to_bytes())
     assert publish_longest(root) == long
     assert Cache.open(root).seal == long
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "found"),
+    [
+        ("student_init/2-layers/config.json", lambda file: file.write_bytes(b"{}\n"), "3 bytes"),
+        ("tokenizer/tokenizer.json", lambda file: file.unlink(), "no file"),
+        ("tokenizer/more.json", lambda file: file.write_bytes(b"{}\n"), "3 bytes"),
+    ],
+)
+def test_a_longer_seal_does_not_bless_damage(
+    tmp_path: Path, name: str, change: Callable[[Path], object], found: str
+) -> None:
+    """What a first seal covers must be the same in the next one."""
+    root = sealed(tmp_path / "cache", 20)
+    before = (root / "MANIFEST.json").read_bytes()
+    change(root / name)
+    with pytest.raises(DamagedFileError, match=f"{name}: expected .*says, found {found}"):
+        sealed(root, 40)
+    assert (root / "MANIFEST.json").read_bytes() == before
+
+
+def test_examples_that_are_not_those_of_the_identity(tmp_path: Path) -> None:
+    """A build that was stopped before its first seal finds other ids or texts when it goes on."""
+    root = sealed(tmp_path / "cache", 20)
+    shutil.rmtree(root / "seals")
+    (root / "MANIFEST.json").unlink()
+    file = root / "examples/train.arrow"
+    good = file.read_bytes()
+    rows = Examples.from_bytes(good, 30, CLASSIFICATION, file)
+    texts = rows.text_a.to_pylist()
+    for other in (
+        replace(rows, text_a=pa.array(["another", *texts[1:]])),
+        replace(rows, labels=rows.labels[::-1].copy()),
+    ):
+        file.write_bytes(other.to_bytes())
+        with pytest.raises(DamagedFileError, match=r"train\.arrow: expected sha256"):
+            seal(root)
+    file.write_bytes(replace(rows, text_a=None, text_b=None).to_bytes())
+    seal(root)  # as with --no-text
+    assert verify(root) == []
 
 
 def test_only_a_complete_prefix_is_sealed(tmp_path: Path) -> None:
