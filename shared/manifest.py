@@ -34,8 +34,8 @@ licences are in `about`; no local path is anywhere.
 seal lists the records of the complete rows, the size and sha256 of every other file that a reader
 uses, and the scores of the stored logits against the stored labels. Nothing in either depends on
 time, host, process or path. A later seal covers the same files as an earlier one: published bytes
-never change, and damage must not be sealed. Seals are ordered by (pairs, originals). The longest may exceed what
-one builder asked for, when another went further.
+never change, and damage must not be sealed. Seals are ordered by (pairs, originals). The longest
+may exceed what one builder asked for, when another went further.
 
 **Beside what the contract says**: the shard format of a cache is `about.shard_format`; the digests
 of examples frame each text and each row by its length (`shared/examples.py`).

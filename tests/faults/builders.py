@@ -1,16 +1,19 @@
 """Several builder processes on one cache, begun at one moment.
 
-    python -m tests.faults.builders FOLDER FORMAT PAIRS [PAIRS ...]
+    python -m tests.faults.builders FOLDER FORMAT KILLS PAIRS [PAIRS ...]
 
-Forks one builder per number of pairs from a process that has imported everything. Prints a JSON
-list of [exit status, rows computed and committed, rows that another builder committed otherwise].
-Two builders that committed the same bytes both count them.
+Forks one builder per number of pairs from a process that has imported everything. KILLS times one
+of them is killed and another one started in its place. Prints a JSON list of [exit status, rows
+computed and committed, rows that another builder committed otherwise] of those that ended by
+themselves. Two builders that committed the same bytes both count them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -21,6 +24,7 @@ from teacher_cache.seal import seal
 from tests.goldens import make
 
 SECONDS_PER_BATCH = 0.001
+SECONDS_BETWEEN_KILLS = 0.1
 
 
 def slow_score(batch: MixBatch) -> Logits:
@@ -35,29 +39,48 @@ def build_one(root: Path, shard_format: str, pairs: int) -> tuple[int, int]:
     return built.rows, built.rows_lost
 
 
-def build_together(root: Path, shard_format: str, wanted: list[int]) -> list[list[int]]:
-    start_read, start_write = os.pipe()
-    children = []
-    for pairs in wanted:
-        said_read, said_write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(start_write)
-            os.read(start_read, 1)  # until the parent closes its end
+class Builder:
+    """A forked builder that begins when the write end of `start` is closed."""
+
+    def __init__(self, root: Path, shard_format: str, pairs: int, start: tuple[int, int]) -> None:
+        self.pairs = pairs
+        self._said, said_write = os.pipe()
+        self._child = os.fork()
+        if self._child == 0:
+            os.close(start[1])
+            os.read(start[0], 1)
             rows = build_one(root, shard_format, pairs)
             os.write(said_write, json.dumps(rows).encode())
             os._exit(0)
         os.close(said_write)
-        children.append((child, said_read))
-    os.close(start_write)
-    found = []
-    for child, said_read in children:
-        with os.fdopen(said_read, "rb") as stream:
+
+    def kill(self) -> None:
+        os.kill(self._child, signal.SIGKILL)
+
+    def finish(self) -> list[int]:
+        with os.fdopen(self._said, "rb") as stream:
             said = json.loads(stream.read() or b"[0, 0]")
-        found.append([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), *said])
-    return found
+        return [os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1]), *said]
+
+
+def build_together(root: Path, shard_format: str, kills: int, wanted: list[int]) -> list[list[int]]:
+    start = os.pipe()
+    builders = [Builder(root, shard_format, pairs, start) for pairs in wanted]
+    os.close(start[1])
+    gone = []
+    choose = random.Random(0)
+    for _ in range(kills):
+        time.sleep(choose.uniform(0, SECONDS_BETWEEN_KILLS))
+        place = choose.randrange(len(builders))
+        builders[place].kill()
+        gone.append(builders[place].finish())
+        now = os.pipe()
+        builders[place] = Builder(root, shard_format, builders[place].pairs, now)
+        os.close(now[1])
+    ended = [found for found in gone if found[0] != -signal.SIGKILL]
+    return [*ended, *(builder.finish() for builder in builders)]
 
 
 if __name__ == "__main__":
-    pairs = [int(number) for number in sys.argv[3:]]
-    print(json.dumps(build_together(Path(sys.argv[1]), sys.argv[2], pairs)))
+    numbers = [int(number) for number in sys.argv[3:]]
+    print(json.dumps(build_together(Path(sys.argv[1]), sys.argv[2], numbers[0], numbers[1:])))

@@ -31,8 +31,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 BUILDERS = 8
 
 
-def together(root: Path, shard_format: str, pairs: list[int]) -> list[list[int]]:
-    command = [sys.executable, "-m", "tests.faults.builders", str(root), shard_format]
+def together(root: Path, shard_format: str, pairs: list[int], kills: int = 0) -> list[list[int]]:
+    command = [sys.executable, "-m", "tests.faults.builders", str(root), shard_format, str(kills)]
     done = subprocess.run(
         [*command, *map(str, pairs)],
         cwd=CHECKOUT,
@@ -46,8 +46,8 @@ def together(root: Path, shard_format: str, pairs: list[int]) -> list[list[int]]
     return found
 
 
-def check_rows(root: Path, pairs: int) -> None:
-    """Every row exactly once, and the logits of the plan's pairs."""
+def check_rows(root: Path, pairs: int, temporaries: bool = False) -> None:
+    """Every row exactly once, and nothing else but the temporaries of killed builders."""
     cache = read_all(root)
     for kind, rows in (("originals", 28), ("pairs", pairs)):
         found = records(root, kind, cache.identity)
@@ -55,9 +55,11 @@ def check_rows(root: Path, pairs: int) -> None:
         assert found[-1].stop == rows
         assert cache.seal.records(kind) == tuple(found)
     assert [finding for finding in verify(root, deep=True) if not finding.harmless] == []
-    named = {record.file for record in cache.seal.shards}
-    assert {f"data/{path.name}" for path in (root / "data").iterdir()} == named
-    assert not [path for path in root.rglob("*") if is_temporary(path.name)]
+    names = {path.relative_to(root).as_posix() for path in root.rglob("*")}
+    left = {name for name in names if is_temporary(name)}
+    assert temporaries or not left
+    shards = {name for name in names - left if name.startswith("data/")}
+    assert shards == {record.file for record in cache.seal.shards}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def check_rows(root: Path, pairs: int) -> None:
     [
         ("arrow", 480),
         ("hdf5", 160),
-        pytest.param("arrow", 6400, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param("arrow", 16_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
     ],
 )
 def test_eight_at_once(tmp_path: Path, shard_format: str, pairs: int, tally: Tally) -> None:
@@ -79,6 +81,20 @@ def test_eight_at_once(tmp_path: Path, shard_format: str, pairs: int, tally: Tal
     computed = sum(rows + lost for _, rows, lost in found)
     tally("rows computed twice by builders", computed - needed, of=needed)
     tally("rows checked", needed)
+
+
+def test_killed_and_started_again_among_others(tmp_path: Path, tally: Tally) -> None:
+    """What the others and the dead have committed is kept; no row is missing, doubled or padded."""
+    root = tmp_path / "cache"
+    kills = 12
+    found = together(root, "arrow", [1000] * 4, kills)
+    assert {status for status, _, _ in found} == {0}
+    survived = 4 + kills - len(found)
+    assert survived >= kills // 2, "most ended before they were killed"
+    check_rows(root, 1000, temporaries=True)
+    tally("rows checked", 1000)
+    alone = make.make(tmp_path / "alone", "arrow", 1000)
+    assert (root / "MANIFEST.json").read_bytes() == (alone / "MANIFEST.json").read_bytes()
 
 
 def test_different_lengths_at_once(tmp_path: Path) -> None:
