@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -28,6 +29,9 @@ def main(command: click.Command) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING, force=True)
     for package in ("shared", "teacher_cache", "student_train"):
         logging.getLogger(package).setLevel(logging.INFO)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a terminal cannot show is escaped, as on stderr: a label's name must stop no run.
+        sys.stdout.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminate)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     sys.exit(_exit_code(lambda: command(arguments, standalone_mode=False), debug))
@@ -58,9 +62,9 @@ def _exit_code(run: Callable[[], Any], debug: bool) -> int:
             "terminated; what was committed or saved stays, and can be continued", TERMINATED, debug
         )
     except BrokenPipeError:
-        # The reader of stdout went away (| head): not a failure, and nothing is left to say.
+        # The reader of stdout went away (| head): nothing is left to say. 1, as click exits then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 1
     except Exception as error:  # the last resort: a bug, told in one line unless --debug
         text = f"unexpected {type(error).__name__}: {str(error)[:500]}; run again with --debug"
         return _failed(text, 1, debug)

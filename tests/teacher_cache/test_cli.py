@@ -50,6 +50,28 @@ def test_build_info_verify_seal(tmp_path: Path, good_teacher: Path, data: Path) 
     assert "Traceback" not in told
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_narrow_terminal_a_strange_folder_and_no_reader(
+    tmp_path: Path, good_teacher: Path, data: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    folder = tmp_path / "with spaces" / "caché \u202e"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    words = ("--task", "tiny", "--data", str(data), "--teacher", str(good_teacher))
+    out = "späte 猫"
+    code, _, told = finish(start(*words, "--pairs", "40", "--out", out, folder=folder))
+    assert code == 0, told
+    for command in ("info", "verify", "repair"):
+        code, _, told = finish(start(command, out, folder=folder))
+        assert code == 0, told
+    process = start("info", out, folder=folder)
+    assert process.stdout is not None
+    process.stdout.close()  # as `| head` does
+    assert process.stderr is not None
+    assert (process.stderr.read(), process.wait(60)) == ("", 1)
+    process.stderr.close()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "match"),
     [
