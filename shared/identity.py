@@ -86,7 +86,7 @@ class Identity:
             "max_length": self.max_length,
             "mixup": {
                 "site": MIXUP_SITE,
-                "beta": self.beta,
+                "beta": float(self.beta),
                 "mask": self.mask,
                 "seed": self.seed,
                 "plan": PLAN_VERSION,
@@ -114,7 +114,7 @@ class Identity:
                 strict.count(column, where) for column in strict.array(teacher["columns"], where)
             ),
             max_length=strict.count(value["max_length"], where),
-            beta=strict.number(mixup["beta"], where),
+            beta=_written_as_float(mixup["beta"], where),
             mask=strict.choice(mixup["mask"], where, MASK_RULES),
             seed=strict.count(mixup["seed"], where),
             logits_dtype=strict.choice(value["logits_dtype"], where, ["float32", "float16"]),
@@ -184,7 +184,7 @@ def check_version(value: Any, where: object) -> None:
     """Refuse what another version of the format says of itself."""
     found = value.get("format") if isinstance(value, dict) else None
     if type(found) is int and found > FORMAT_VERSION:
-        raise _newer(where, f"format {found}", f"format {FORMAT_VERSION}")
+        raise _newer(where, f"format {found}"[:60], f"format {FORMAT_VERSION}")
     if type(found) is not int or found != FORMAT_VERSION:
         raise strict.wrong(where, f"format {FORMAT_VERSION}", repr(found)[:60])
 
@@ -203,6 +203,14 @@ def _split(value: Any, where: object) -> Split:
         strict.text(value["texts_sha256"], where, strict.SHA256),
         strict.text(value["ids_sha256"], where, strict.SHA256),
     )
+
+
+def _written_as_float(value: Any, where: object) -> float:
+    """1.0 and not 1: equal numbers have one text, so that equal identities have one fingerprint."""
+    number = strict.number(value, where)
+    if type(value) is not float:
+        raise strict.wrong(where, "a fraction such as 0.4 or 1.0", repr(value)[:80])
+    return number
 
 
 def _short(value: Any) -> str:

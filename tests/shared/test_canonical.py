@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.canonical import dumps, loads, sha256_hex
+from shared.canonical import dumps, loads, pieces, sha256_hex
 from shared.errors import MalformedError
 
 LIMIT = 2**20
@@ -72,9 +73,9 @@ def test_values_without_a_text(value: Any) -> None:
         (b'"\\ud800"\n', "UnicodeEncodeError"),
         (b"1\n2\n", "JSONDecodeError"),
         (b"'a'\n", "JSONDecodeError"),
-        (b"[" * 300_000, "RecursionError"),
-        (b"[" * 300_000 + b"]" * 300_000 + b"\n", "RecursionError"),
-        (b'{"a":' * 150_000, "RecursionError"),
+        (b"[" * 100_000, "RecursionError"),
+        (b"[" * 100_000 + b"]" * 100_000 + b"\n", "RecursionError"),
+        (b'{"a":' * 100_000, "RecursionError"),
         (b"1" * 5000 + b"\n", "ValueError"),
         (b"\0\n", "JSONDecodeError"),
     ],
@@ -88,6 +89,48 @@ def test_longer_than_allowed() -> None:
     assert loads(dumps([1]), "x.json", 7) == [1]
     with pytest.raises(MalformedError, match="at most 6 bytes, found 7 bytes"):
         loads(dumps([1]), "x.json", 6)
+
+
+@pytest.mark.parametrize("value", [[], {}, 1, "", {"a": 1}])
+def test_many_values_in_few_bytes(value: Any) -> None:
+    data = dumps([value] * 200_000)
+    with pytest.raises(MalformedError, match=r"x\.json: expected at most \d+ values in \d+ bytes"):
+        loads(data, "x.json", 64 * LIMIT)
+
+
+def test_tables_in_tables_without_a_comma() -> None:
+    """Their canonical text would be a thousand times longer; it is never written."""
+    data = b"[" + b",".join([b'{"a":' * 900 + b"1" + b"}" * 900] * 140) + b"]\n"
+    tracemalloc.start()
+    with pytest.raises(MalformedError, match="another spelling"):
+        loads(data, "x.json", LIMIT)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 * LIMIT
+
+
+def test_the_largest_identity_is_not_too_dense() -> None:
+    """65,536 classes, the most there may be, with names as short as they can be."""
+    names = [f"{k:x}" for k in range(65_536)]
+    value = {"identity": {"label_names": names, "teacher": {"columns": list(range(65_536))}}}
+    assert loads(dumps(value), "x.json", 64 * LIMIT) == value
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_levels(table: bool) -> None:
+    value: Any = 1
+    for _ in range(100):
+        value = {"a": value} if table else [value]
+    assert loads(dumps(value), "x.json", LIMIT) == value
+    with pytest.raises(MalformedError, match="expected at most 100 levels of values, found more"):
+        loads(dumps([value]), "x.json", LIMIT)
+
+
+def test_pieces_are_the_whole() -> None:
+    value = [f"é{k}" for k in range(10_000)]
+    assert len(list(pieces(value))) > 2
+    assert b"".join(pieces(value)) == dumps(value)
+    assert json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n" == dumps(value)
 
 
 def test_messages_are_one_line() -> None:

@@ -116,7 +116,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "beta a bool": (lambda v: v["identity"]["mixup"].update(beta=True), "a finite number"),
     "beta a text": (lambda v: v["identity"]["mixup"].update(beta="0.4"), "a finite number"),
     "beta endless": (lambda v: v["identity"]["mixup"].update(beta=10**400), "a finite number"),
-    "beta an integer": (lambda v: v["identity"]["mixup"].update(beta=1), "fingerprint"),
+    "beta an integer": (lambda v: v["identity"]["mixup"].update(beta=1), "a fraction such as"),
     "seed negative": (lambda v: v["identity"]["mixup"].update(seed=-1), "an integer in"),
 }
 
