@@ -1,0 +1,247 @@
+"""Reads changed caches in a child with little memory and time, and says what became of each.
+
+    python -m tests.hostile.fuzz_reader FOLDER
+
+FOLDER holds good caches. A request is a case as JSON on the standard input, an answer is JSON on
+the standard output. Everything is imported and every good cache read before the first fork; a child
+that was killed is reported as the answer to its last request, and the next child goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from hashlib import sha256
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import shared.reader
+import shared.shards
+from shared.canonical import dumps
+from shared.errors import CacheError
+from shared.examples import Examples
+from shared.identity import CacheFile
+from shared.manifest import Seal
+from shared.reader import Cache, read_record
+from tests.hostile.opener import anonymous_bytes
+
+MEMORY_BYTES = 64 * 2**20
+SECONDS = 20
+CASES_OF_A_CHILD = 5000
+MESSAGE_LIMIT = 2000
+
+
+class Unsound(Exception):  # noqa: N818 - a verdict, not an error
+    """A cache that was read without complaint, and is not what its identity says."""
+
+
+def read_everything(root: Path, first: str) -> None:
+    """All that a student reads, beginning with the file that was changed.
+
+    Raises:
+        CacheError: As the reader does.
+        Unsound: If it did not refuse what it should have.
+    """
+    if first.startswith("commits/"):
+        record = read_record(root, first)
+        _require(record.to_bytes() == (root / first).read_bytes(), "the record's own bytes")
+        return
+    cache = Cache.open(root)
+    if first.endswith(".json"):
+        _require(cache.seal.to_bytes() == (root / "MANIFEST.json").read_bytes(), "its seal's bytes")
+        _require(cache.file.to_bytes() == (root / "cache.json").read_bytes(), "cache.json's bytes")
+        Cache.open(root, seal=cache.seal.digest)
+    changed = [record for record in cache.seal.shards if record.file == first]
+    for record in changed:
+        _read_shard(cache, record)
+    splits = sorted(cache.identity.splits, key=lambda s: f"examples/{s.name}.arrow" != first)
+    for split in splits:
+        _read_examples(cache, split)
+    cache.check_alignment()  # which reads the originals
+    for record in cache.pair_records:
+        if record.file != first:
+            _read_shard(cache, record)
+    for depth in cache.student_depths:
+        cache.student_folder(depth)
+    cache.tokenizer_folder()
+
+
+def _read_shard(cache: Cache, record: Any) -> None:
+    columns = cache.read(record)
+    layout = cache.identity.layout(record.kind, record.start, record.stop)
+    _require(list(columns) == list(layout.columns), "the columns of the identity")
+    for name, (dtype, _) in layout.columns.items():
+        values = columns[name]
+        _require(values.dtype == dtype and values.shape == layout.shape(name), f"{name}'s shape")
+        _require(bool(np.isfinite(values).all()), f"finite {name}")
+
+
+def _read_examples(cache: Cache, split: Any) -> None:
+    """Every token and text of a split, as the trainer takes them."""
+    examples = cache.examples(split.name)
+    rows = np.arange(split.rows)
+    _require(len(examples) == split.rows, "the split's rows")
+    batch = examples.originals(rows, 0)
+    _require(bool((batch.left_ids >= 0).all()), "ids of at least 0")
+    _require(bool(np.isfinite(examples.labels).all()), "finite labels")
+    examples.ids_sha256()
+    for texts in (examples.text_a, examples.text_b):
+        _require(texts is None or len(texts.to_pylist()) == split.rows, "a text in each row")
+
+
+def _require(sound: bool, what: str) -> None:
+    if not sound:
+        raise Unsound(f"accepted without {what}")
+
+
+class Parsers:
+    """Notes which contents reach a parser after their digest was found right.
+
+    A shard and examples reach theirs only so. cache.json is parsed first and then compared with the
+    seal, in which every case signs it. A seal holds its own digest, which is computed here again.
+    """
+
+    def __init__(self) -> None:
+        self.watched: set[str] = set()
+        self.reached = False
+
+    def install(self) -> None:
+        """Wrap the parsers, and remember scores, which are a pure function and the slowest step."""
+        shared.reader.metrics = remembered(shared.reader.metrics)
+        shared.shards.decode = self._noting(shared.shards.decode, 2)
+        for kind in (Examples, CacheFile, Seal):
+            kind.from_bytes = staticmethod(self._noting(kind.from_bytes, 0))
+
+    def _noting(self, parse: Callable[..., Any], position: int) -> Callable[..., Any]:
+        of_a_seal = getattr(parse, "__self__", None) is Seal
+
+        def noting(*given: Any) -> Any:
+            data = given[position]
+            if sha256(data).hexdigest() in self.watched:
+                self.reached |= not of_a_seal or digest_is_right(data)
+            return parse(*given)
+
+        return noting
+
+
+def remembered(score: Callable[..., Any]) -> Callable[..., Any]:
+    known: dict[tuple[bytes, bytes, str], Any] = {}
+
+    def found(logits: Any, labels: Any, problem_type: str) -> Any:
+        key = (logits.tobytes(), labels.tobytes(), f"{problem_type} {logits.shape}")
+        if key not in known:
+            known[key] = score(logits, labels, problem_type)
+        return known[key]
+
+    return found
+
+
+def digest_is_right(data: bytes) -> bool:
+    """Whether a seal is canonical and names the digest of its own content."""
+    try:
+        value = json.loads(data)
+        canonical = dumps(value) == data
+        return canonical and value.pop("digest") == sha256(dumps(value)).hexdigest()
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
+
+
+def verdict(root: Path, first: str) -> dict[str, Any]:
+    """How reading ended: the error's class and text, and why it is a find, or None."""
+    try:
+        read_everything(root, first)
+    except CacheError as error:
+        return {"error": type(error).__name__, "text": str(error)[:300], "find": _fault(error)}
+    except BaseException as error:  # whatever else a reader raises is what is looked for
+        name = type(error).__name__
+        return {"error": name, "text": str(error)[:300], "find": f"{name} is no CacheError"}
+    return {"error": None, "text": "", "find": None}
+
+
+def _fault(error: CacheError) -> str | None:
+    text = str(error)
+    if not text.isprintable():
+        return "the message is not one printable line"
+    if len(text) > MESSAGE_LIMIT:
+        return f"a message of {len(text)} characters"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError):
+            return "more memory was asked for than a reader may use"
+        cause = cause.__context__
+    return None
+
+
+def serve(root: Path, goods: dict[str, dict[str, bytes]], requests: Any, answers: Any) -> None:
+    """Answer requests for a while, in a child."""
+    limit = anonymous_bytes() + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    parsers = Parsers()
+    parsers.install()
+    for _ in range(CASES_OF_A_CHILD):
+        case = json.loads(requests.recv_bytes())
+        folder, good = root / case["good"], goods[case["good"]]
+        for name, text in case["files"].items():
+            (folder / name).write_bytes(text.encode("latin-1"))
+        parsers.watched, parsers.reached = set(case["watched"]), False
+        signal.alarm(SECONDS)
+        found = verdict(folder, case["first"])
+        signal.alarm(0)
+        for name in case["files"]:
+            if name in good:
+                (folder / name).write_bytes(good[name])
+            else:
+                (folder / name).unlink()
+        answers.send_bytes(json.dumps({**found, "past": parsers.reached}).encode())
+
+
+def main(root: Path) -> None:
+    requests = Connection(sys.stdin.fileno(), writable=False)
+    answers = Connection(os.dup(sys.stdout.fileno()), readable=False)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's prints are no answers
+    warnings.simplefilter("ignore")
+    goods = {}
+    for folder in sorted(root.iterdir()):
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+        goods[folder.name] = {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths}
+        read_everything(folder, "MANIFEST.json")
+    while True:
+        child = os.fork()
+        if child == 0:
+            try:
+                serve(root, goods, requests, answers)
+            except EOFError:
+                os._exit(1)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status == 1:
+            return
+        if status < 0:
+            name = signal.Signals(-status).name
+            found = {"error": name, "text": "", "find": f"the reader ended by {name}", "past": True}
+            answers.send_bytes(json.dumps(found).encode())
+            restore(root, goods)
+
+
+def restore(root: Path, goods: dict[str, dict[str, bytes]]) -> None:
+    """Every cache as it was, whatever a killed child left."""
+    for folder_name, files in goods.items():
+        folder = root / folder_name
+        for path in [path for path in folder.rglob("*") if path.is_file()]:
+            if path.relative_to(folder).as_posix() not in files:
+                path.unlink()
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
