@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from shared.errors import DataError
 from shared.examples import Examples, Ragged
 from shared.reader import Cache
 from student_train.loading import as_malformed, quiet_transformers
-from student_train.untrusted import check_folder
+from student_train.untrusted_tokenizer import check_tokenizer
 
 log = logging.getLogger(__name__)
 ENCODE_ROWS = 1024
@@ -23,15 +23,20 @@ VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
 def tokenizer_and_examples(
-    cache: Cache, folder: Path, own: bool
+    cache: Cache, folder: Path, own: bool, tokens: int
 ) -> tuple[Any, dict[str, Examples]]:
-    """The student's tokenizer, and the examples in its ids: the cache's if these are the same."""
+    """The student's tokenizer, and the examples in its ids: the cache's if these are the same.
+
+    Args:
+        own: Whether the folder may have a tokenizer of its own.
+        tokens: That the student has embeddings for.
+    """
     splits = [split.name for split in cache.identity.splits]
     stored = {split: cache.examples(split) for split in splits}
-    tokenizer = load_tokenizer(cache.tokenizer_folder())
+    tokenizer = load_tokenizer(cache.tokenizer_folder(), max(tokens, largest_id(stored) + 1))
     if not own or not any(file for pattern in VOCABULARIES for file in folder.glob(pattern)):
         return tokenizer, stored
-    students = load_tokenizer(folder)
+    students = load_tokenizer(folder, tokens)
     types = "token_type_ids" in students.model_input_names
     if same_tokenizer(students, tokenizer):
         if not types:
@@ -49,11 +54,15 @@ def tokenizer_and_examples(
     return students, encoded
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """A tokenizer from a local folder, without foreign code."""
+def largest_id(examples: Mapping[str, Examples]) -> int:
+    return max(int(split.input_ids.flat.max()) for split in examples.values())
+
+
+def load_tokenizer(folder: Path, tokens: int) -> Any:
+    """A tokenizer of about so many tokens from a local folder, without foreign code."""
     from transformers import AutoTokenizer
 
-    check_folder(folder)
+    check_tokenizer(folder, tokens)
     with as_malformed(folder), quiet_transformers():
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 

@@ -17,7 +17,7 @@ from shared.examples import Examples
 from shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
 from shared.probe import Logits, probe
 from shared.reader import Cache
-from student_train.encode import tokenizer_and_examples
+from student_train.encode import largest_id, tokenizer_and_examples
 from student_train.loading import files_sha256, load_model, model_folder
 
 
@@ -89,10 +89,11 @@ def load(cache: Cache, name: str | None, layers: int | None, seed: int) -> Start
     folder = cache.student_folder(layers) if name is None else model_folder(name)
     model = load_model(folder, cache.identity, seed, foreign=name is not None)
     student = Student(model, cache.identity.mask)
-    tokenizer, examples = tokenizer_and_examples(cache, folder, own=name is not None)
+    tokens = model.get_input_embeddings().weight.shape[0]
+    tokenizer, examples = tokenizer_and_examples(cache, folder, name is not None, tokens)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id or 0
-    _check_vocabulary(folder, student, examples)
+    _check_vocabulary(folder, tokens, tokenizer, examples)
     _probe(name or str(folder), student, examples)
     return Start(student, tokenizer, examples, files_sha256(folder))
 
@@ -110,16 +111,25 @@ def moved(array: np.ndarray[Any, Any], device: torch.device | str) -> Tensor:
     return tensor.to(device)
 
 
-def _check_vocabulary(folder: Path, student: Student, examples: Mapping[str, Examples]) -> None:
-    """Ids and lengths that the student has embeddings for."""
-    rows = student.model.get_input_embeddings().weight.shape[0]
-    largest = max(int(split.input_ids.flat.max()) for split in examples.values())
-    if largest >= rows:
+def _check_vocabulary(
+    folder: Path, tokens: int, tokenizer: Any, examples: Mapping[str, Examples]
+) -> None:
+    """Refuse ids that the student has no embeddings for, of examples and of later texts."""
+    largest = largest_id(examples)
+    if largest >= tokens:
         raise ModelError(
             folder,
             expected=f"embeddings for the cache's ids, up to {largest}",
-            found=f"{rows} embeddings and no tokenizer of its own",
+            found=f"{tokens} embeddings and no tokenizer of its own",
             do="use a student of the same vocabulary, or one that is saved with its tokenizer",
+        )
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if largest >= tokens:
+        raise ModelError(
+            folder,
+            expected=f"embeddings for the tokenizer's ids, up to {largest}",
+            found=f"{tokens} embeddings",
+            do="use a student whose tokenizer is its own",
         )
 
 

@@ -9,24 +9,29 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from shared.errors import MalformedError, MissingFileError, ModelError, UnsafeFileError
 
 Shapes = dict[str, tuple[int, ...]]
-JSON_LIMIT_BYTES = 64 * 2**20
+JSON_LIMIT_BYTES = 4 * 2**20
+HEADER_LIMIT_BYTES = 4 * 2**20  # of safetensors: names and shapes of some 30,000 tensors
 # Code, other formats of weights and other places to load from, none of which a student needs.
 FOREIGN_KEYS = re.compile(
     r"auto_map|custom_pipelines|trust_remote_code|quantization_config|compression_config"
+    r"|transformers_weights"
     r"|_?attn_implementation\w*|_?experts_implementation\w*"
 )
 FOREIGN_FILES = ("adapter_config.json",)
 # Names of numbers that say how often something is built.
 DEPTH = re.compile(r"layer(?!_norm)|group|block|repeat|depth|expert|n_head|num_")
-# Numbers that nothing is built from.
-HARMLESS = re.compile(r"num_labels|max_length|theta")
-SMALL_DEPTH = 64
+# Numbers that nothing is built from, and one that only names are made from.
+HARMLESS = re.compile(r"max_length|theta")
+LABELS = "num_labels"
+SMALL_DEPTH, LARGEST_DEPTH = 64, 1024
 SMALL_NUMBER = 2**17
 SMALL_HEAD = 2**24
 
@@ -39,19 +44,19 @@ def check_folder(folder: Path) -> None:
     """
     for name in FOREIGN_FILES:
         if (folder / name).exists():
-            raise _unsafe(folder / name, "a whole model", "an adapter to another one")
+            raise unsafe(folder / name, "a whole model", "an adapter to another one")
     for name in ("config.json", "tokenizer_config.json"):
         if (folder / name).is_file():
-            found = read_json(folder / name)
-            for key, value in found.items():
+            for key, value in entries(read_json(folder / name)):
                 if FOREIGN_KEYS.fullmatch(key) and value is not None:
-                    raise _unsafe(folder / name, f"no key {key}", repr(value)[:80])
+                    raise unsafe(folder / name, f"no key {key}", repr(value)[:80])
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         weights = read_json(index).get("weight_map")
-        names = set(weights.values()) if isinstance(weights, dict) else {None}
-        if not names <= {file.name for file in folder.glob("*.safetensors")}:
-            raise _unsafe(index, "the names of weight files beside it", "other names")
+        names = list(weights.values()) if isinstance(weights, dict) else [None]
+        beside = [file.name for file in folder.glob("*.safetensors")]
+        if any(name not in beside for name in names):
+            raise unsafe(index, "the names of weight files beside it", "other names")
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -86,6 +91,7 @@ def tensor_shapes(folder: Path) -> Shapes:
         )
     shapes: Shapes = {}
     for file in files:
+        _check_header_size(file)
         try:
             with safe_open(file, framework="numpy") as weights:
                 for name in weights.keys():  # noqa: SIM118 - not a dict
@@ -100,14 +106,33 @@ def tensor_shapes(folder: Path) -> Shapes:
     return shapes
 
 
+def _check_header_size(file: Path) -> None:
+    """A header is parsed whole, into many times its size; one that is cut is told of there."""
+    with file.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+    if HEADER_LIMIT_BYTES < size <= file.stat().st_size:
+        raise unsafe(file, f"a header of at most {HEADER_LIMIT_BYTES} bytes", f"{size} bytes")
+
+
 def check_numbers(config: dict[str, Any], shapes: Shapes, file: Path) -> None:
-    """Refuse numbers that no model with these tensors has, before anything is built."""
-    widest = max((max(shape, default=0) for shape in shapes.values()), default=0)
-    for key, value in _numbers(config):
-        deep = DEPTH.search(key) is not None
-        limit = max(len(shapes), SMALL_DEPTH) if deep else max(widest, SMALL_NUMBER)
-        if value > limit and not HARMLESS.search(key):
-            raise _unsafe(file, f"{key} of at most {limit} for its weights", value)
+    """Refuse numbers that no model with these tensors has, before anything is built.
+
+    Numbers of layers and the like under one key are added up: a list may hold one a block.
+    """
+    full = [shape for shape in shapes.values() if math.prod(shape)]
+    widest = max((max(shape, default=0) for shape in full), default=0)
+    deepest = min(max(len(full), SMALL_DEPTH), LARGEST_DEPTH)
+    depths: Counter[str] = Counter()
+    for key, value in entries(config):
+        if type(value) is not int or HARMLESS.search(key):
+            continue
+        if DEPTH.search(key) and key != LABELS:
+            depths[key] += max(value, 0)
+            value, limit = depths[key], deepest
+        else:
+            limit = max(widest, SMALL_NUMBER)
+        if value > limit:
+            raise unsafe(file, f"{key} of at most {limit} for its weights", value)
 
 
 def check_shapes(wanted: Shapes, prefix: str, shapes: Shapes, file: Path) -> None:
@@ -131,9 +156,9 @@ def check_shapes(wanted: Shapes, prefix: str, shapes: Shapes, file: Path) -> Non
             if name.startswith(prefix) and "pooler" not in name:
                 absent.append(name)
         elif found != shape and name.startswith(prefix):
-            raise _unsafe(file, f"{name} of shape {shape} as its config says", found)
+            raise unsafe(file, f"{name} of shape {shape} as its config says", found)
     if made_up > max(SMALL_HEAD, sum(map(math.prod, shapes.values()))):
-        raise _unsafe(file, "a head no larger than the encoder", f"{made_up} numbers")
+        raise unsafe(file, "a head no larger than the encoder", f"{made_up} numbers")
     if absent:
         raise ModelError(
             file,
@@ -155,16 +180,20 @@ def _found(name: str, prefix: str, shapes: Shapes) -> tuple[int, ...] | None:
     return None
 
 
-def _numbers(value: Any, key: str = "") -> list[tuple[str, int]]:
-    """All integers below a JSON value, each with the key that it stands under."""
-    if isinstance(value, dict):
-        return [number for name, item in value.items() for number in _numbers(item, name)]
-    if isinstance(value, list):
-        return [number for item in value for number in _numbers(item, key)]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return [(key, value)]
-    return []
+def entries(value: Any) -> Iterator[tuple[str, Any]]:
+    """Every value below a JSON value, each with the key that it stands under, also in lists.
+
+    Without recursion: the nesting is a stranger's.
+    """
+    waiting = [("", value)]
+    while waiting:
+        key, item = waiting.pop()
+        yield key, item
+        if isinstance(item, dict):
+            waiting.extend(item.items())
+        elif isinstance(item, list):
+            waiting.extend((key, each) for each in item)
 
 
-def _unsafe(where: object, expected: str, found: object) -> UnsafeFileError:
+def unsafe(where: object, expected: str, found: object) -> UnsafeFileError:
     return UnsafeFileError(where, expected=expected, found=found, do="use another model or cache")
