@@ -76,11 +76,21 @@ def test_every_option_the_readme_names_exists() -> None:
     assert named - known == set()
 
 
-def test_every_path_the_readme_names_exists() -> None:
-    named = re.findall(r"`((?:\./)?(?:scripts|shared|\.ci)/[\w./-]+)`", README)
+@pytest.mark.parametrize(
+    "page", ["README.md", "SECURITY.md", "docs/guarantees.md", "scripts/bench/README.md"]
+)
+def test_every_path_a_page_names_exists(page: str) -> None:
+    """Whole paths from the root, modules of this repository, and bare names of test files."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:\./)?(?:scripts|shared|tests|docs|\.ci)/[\w./-]+)`", text)
+    named += [m.replace(".", "/") + ".py" for m in re.findall(r"-m (scripts\.[\w.]+)", text)]
+    named += re.findall(r"`(CHANGELOG\.md|SECURITY\.md)`", text)
     assert named
     for path in named:
-        assert (ROOT / path).exists(), path
+        # What begins with shards/ is a cache's, and no path of the repository.
+        assert path.startswith("shards/") or (ROOT / path).exists(), path
+    for name in re.findall(r"`(test_\w+\.py)`", text):
+        assert list((ROOT / "tests").rglob(name)), name
 
 
 def test_the_readme_has_the_presets_weights() -> None:
