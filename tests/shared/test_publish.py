@@ -113,6 +113,14 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / "a").read_bytes() == b"0123456789"
 
 
+def test_a_disk_that_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not asked for ever."""
+    monkeypatch.setattr(os, "write", lambda to, data: 0)
+    with pytest.raises(DiskError, match="found nothing was written"):
+        publish.replace(tmp_path / "a", b"0123456789")
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize("number", sorted(publish.NO_HARD_LINKS))
 def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def refuse(*arguments: Any, **more: Any) -> None:

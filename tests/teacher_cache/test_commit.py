@@ -6,8 +6,11 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
+import h5py
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from shared import publish
@@ -18,6 +21,7 @@ from teacher_cache.build import Built, Job, build
 from teacher_cache.commit import Committer, commit, create_cache, records
 from teacher_cache.seal import seal
 from tests.numpy_caches import (
+    FORMATS,
     SHARD_ROWS,
     Scorer,
     accept,
@@ -46,6 +50,37 @@ def test_rows_that_change_on_the_way_to_the_disk_are_not_committed(
     with pytest.raises(DiskError, match="other values when the shard was read back"):
         commit(made.root, made.file, "pairs", (0, 16), pair_columns(made, 0, 16), made.made)
     assert [name for name in contents(made.root) if name.startswith(("data/", "commits/"))] == []
+
+
+@pytest.mark.parametrize("shard_format", FORMATS)
+def test_a_format_that_fails_half_way(
+    tmp_path: Path, shard_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both writers end their files validly when their `with` block fails: short, and readable."""
+    made = job(tmp_path / "cache", shard_format=shard_format)
+    create_cache(made.root, made.file, made.examples, made.files)
+    before = contents(made.root)
+    columns = pair_columns(made, 0, 16)
+    real_file, real_set = pa.ipc.new_file, h5py.Group.create_dataset
+
+    def after_the_batch(*arguments: Any, **more: Any) -> Any:
+        real = real_file(*arguments, **more)
+        writer = MagicMock()
+        writer.__enter__.return_value.write_batch.side_effect = RuntimeError("out of memory")
+        writer.__exit__.side_effect = real.__exit__
+        return writer
+
+    def after_two(group: Any, name: str, **more: Any) -> Any:
+        if name == "lam":
+            raise RuntimeError("out of memory")
+        return real_set(group, name, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pa.ipc, "new_file", after_the_batch)
+        patch.setattr(h5py.Group, "create_dataset", after_two)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            commit(made.root, made.file, "pairs", (0, 16), columns, made.made)
+    assert contents(made.root) == before
 
 
 def pair_columns(made: Job, start: int, stop: int, more: float = 0) -> Any:
