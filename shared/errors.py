@@ -1,5 +1,7 @@
 """One tree of errors; a message names the place, what was expected and found, and what to do."""
 
+SHOWN_LIMIT = 1000
+
 
 def printable(value: object) -> str:
     """Show `value` on one line, with control characters and terminal escapes made visible."""
@@ -8,8 +10,13 @@ def printable(value: object) -> str:
     )
 
 
+def short(text: str) -> str:
+    """The beginning of a long text: a hostile file may name thousands of things that are wrong."""
+    return text if len(text) <= SHOWN_LIMIT else f"{text[: SHOWN_LIMIT - 1]}…"
+
+
 class CacheError(Exception):
-    """The root of every failure that a user can meet; its text is one line.
+    """The root of every failure that a user can meet; its text is one line of bounded length.
 
     Args:
         where: The file, option or object that the message is about.
@@ -24,7 +31,8 @@ class CacheError(Exception):
         self.where, self.expected, self.found, self.do = map(
             printable, (where, expected, found, do)
         )
-        super().__init__(f"{self.where}: expected {self.expected}, found {self.found}; {self.do}")
+        expected, found = short(self.expected), short(self.found)
+        super().__init__(f"{self.where}: expected {expected}, found {found}; {self.do}")
 
 
 class UsageError(CacheError):

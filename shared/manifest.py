@@ -58,7 +58,8 @@ JSON_LIMIT_BYTES = 64 * 2**10
 SHARDS_LIMIT = 1_000_000
 COVERED_FILE = re.compile(
     r"cache\.json|examples/[a-z0-9_]+\.arrow"
-    r"|(tokenizer|student_init/[0-9]+-layers)/[A-Za-z0-9_-][A-Za-z0-9._-]*\.(json|txt|model|safetensors)"
+    r"|(tokenizer|student_init/[1-9][0-9]{0,3}-layers)/"
+    r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}\.(json|txt|model|safetensors)"
 )
 RECORD_KEYS = "format fingerprint kind start stop file bytes sha256 made".split()
 

@@ -19,6 +19,7 @@ import tempfile
 import time
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -34,10 +35,11 @@ DIGITS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 class Reader:
     """A process of its own that reads changed caches; see `tests/hostile/fuzz_reader.py`."""
 
-    def __init__(self, root: Path) -> None:
-        command = [sys.executable, "-m", "tests.hostile.fuzz_reader", str(root)]
+    def __init__(
+        self, root: Path, program: Sequence[str] = ("-m", "tests.hostile.fuzz_reader")
+    ) -> None:
         self._process = subprocess.Popen(
-            command,
+            [sys.executable, *program, str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=CHECKOUT,

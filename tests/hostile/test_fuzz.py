@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.canonical import dumps, sha256_hex
 from tests.conftest import Tally
 from tests.hostile import fuzz
-from tests.hostile.fuzz_cases import Good, draw, good_caches
+from tests.hostile.fuzz_cases import Case, Good, draw, good_caches, sealed, signed
+from tests.hostile.fuzz_json import nested
 
 FINDS = Path(__file__).parent / "finds"
 LEAST_PAST = 0.25  # of the executions: else digests are fuzzed, not parsers
@@ -70,3 +74,121 @@ def test_drawn_mutations(bench: Bench, tally: Tally) -> None:
     read()
     tally("fuzz executions past the digest", report.past, of=report.executions)
     assert report.past > LEAST_PAST * report.executions > 0
+
+
+# What fuzzing has found. Long messages, not shown here, are cut by `CacheError` itself.
+
+
+def edited(good: Good, edit: Callable[[dict[str, Any]], object]) -> Case:
+    seal = good.seal
+    edit(seal)
+    return Case(good.name, sealed(seal), "MANIFEST.json", [])
+
+
+def deep_made(seal: dict[str, Any]) -> None:
+    """Canonical and within Python's depth, until data classes were turned into JSON again."""
+    seal["shards"][0]["made"] = nested({}, 600, tables=True)
+
+
+def file_of_5000_digits(seal: dict[str, Any]) -> None:
+    """A starting point of as many layers: more digits than Python turns into an integer."""
+    entry = {"file": f"student_init/{'1' * 5000}-layers/config.json", "bytes": 3}
+    seal["files"] = [*seal["files"], {**entry, "sha256": "0" * 64}]
+    seal["files"].sort(key=lambda file: str(file["file"]))
+
+
+def long_file(seal: dict[str, Any]) -> None:
+    """A name that no disk holds, in a message about all files of its folder."""
+    seal["files"][-1]["file"] = f"tokenizer/{'t' * 5000}.json"
+
+
+def long_format(seal: dict[str, Any]) -> None:
+    seal["shards"][0]["format"] = 10**4000
+
+
+def integral_beta(good: Good) -> Case:
+    """1 where a builder writes 1.0, under the fingerprint of 1.0."""
+    value = json.loads(good.files["cache.json"])
+    value["identity"]["mixup"]["beta"] = 1.0
+    value["fingerprint"] = sha256_hex(dumps(value["identity"]))
+    value["identity"]["mixup"]["beta"] = 1
+    seal = {**good.seal, "fingerprint": value["fingerprint"]}
+    for record in seal["shards"]:
+        record["fingerprint"] = value["fingerprint"]
+    files, _ = signed(seal, {"cache.json": dumps(value)})
+    return Case(good.name, files, "cache.json", [])
+
+
+FOUND: dict[str, tuple[Callable[[Good], Case], str]] = {
+    "deep made": (lambda good: edited(good, deep_made), "MalformedError"),
+    "file of 5000 digits": (lambda good: edited(good, file_of_5000_digits), "MalformedError"),
+    "long file": (lambda good: edited(good, long_file), "MalformedError"),
+    "long format": (lambda good: edited(good, long_format), "VersionError"),
+    "integral beta": (integral_beta, "MalformedError"),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found(bench: Bench, name: str) -> None:
+    make, error = FOUND[name]
+    found = bench.reader.read(make(bench.goods["golden-arrow"]))
+    assert found["find"] is None
+    assert found["error"] == error
+
+
+@pytest.mark.parametrize("path", sorted(FINDS.glob("*.zip")), ids=lambda path: path.stem)
+def test_a_find_is_mended(bench: Bench, path: Path) -> None:
+    found = bench.reader.read(fuzz.kept(path))
+    assert found["find"] is None, found
+
+
+def test_finds_are_kept_and_replayed(bench: Bench, tmp_path: Path) -> None:
+    good = bench.goods["golden-hdf5"]
+    case = draw(Random(3), {good.name: good})
+    fuzz.keep(tmp_path / "find.zip", case, good, "what was found \u202e")
+    again = fuzz.kept(tmp_path / "find.zip")
+    assert (again.good, again.first) == (case.good, case.first)
+    assert again.files == {**good.files, **case.files}
+    first, second = bench.reader.read(case), bench.reader.read(again)
+    assert {**second, "past": first["past"]} == first
+
+
+FAULTY = """
+import os, pathlib, signal, sys, time
+from shared.errors import CacheError
+from tests.hostile import fuzz_reader
+good = fuzz_reader.read_everything
+def read(root, first):
+    (root / "left by who was killed").touch()
+    if first == "crash": os.kill(os.getpid(), signal.SIGSEGV)
+    elif first == "hang": time.sleep(60)
+    elif first == "memory": bytearray(2**28)
+    elif first == "raise": {}[first]
+    elif first == "long": raise CacheError(root / ("a" * 5000), expected=1, found=2, do="go")
+    else: good(root, first)
+fuzz_reader.read_everything, fuzz_reader.SECONDS = read, 1
+fuzz_reader.main(pathlib.Path(sys.argv[1]))
+"""
+FAULTS = {
+    "crash": "the reader ended by SIGSEGV",
+    "raise": "KeyError is no CacheError",
+    "hang": "the reader ended by SIGALRM",
+    "memory": "MemoryError is no CacheError",
+    "long": "a message of 5",
+}
+
+
+def test_faults_of_a_reader_are_found(tmp_path: Path) -> None:
+    """And the next case is read as if nothing had been."""
+    root = tmp_path / "caches"
+    root.mkdir()
+    goods = good_caches(root)
+    with fuzz.Reader(root, ["-c", FAULTY]) as reader:
+        for fault, expected in FAULTS.items():
+            report = fuzz.Report()
+            case = Case("golden-arrow", {"data/new": b""}, fault, [], ["nothing"])
+            fuzz.note(report, reader, goods, case, "7-8", tmp_path / "finds")
+            assert expected in report.finds[0]
+            found = reader.read(Case("golden-arrow", {}, "cache.json", []))
+            assert (found["error"], found["find"]) == (None, None)
+    assert fuzz.kept(tmp_path / "finds" / "7-8.zip").steps[0].startswith("7-8, golden-arrow: a mes")
