@@ -127,17 +127,26 @@ def _lost(root: Path, seals: dict[str, Seal]) -> Iterator[Step]:
             yield Step(GET_AGAIN, file.file, str(error))
 
 
+def _free(target: Path) -> Path:
+    """`target`, or the first of target.1, target.2, … that an earlier repair has not taken."""
+    number, free = 0, target
+    while free.exists():
+        number += 1
+        free = target.with_name(f"{target.name}.{number}")
+    return free
+
+
 def _carry_out(root: Path, steps: list[Step], sealed: dict[str, Record]) -> None:
     """Seals first: while a seal is there, what it lists is there too."""
     for step in sorted(steps, key=lambda step: not step.file.startswith(("MANIFEST", "seals/"))):
         path = root / step.file
         if step.action == "quarantine":
-            publish.move(path, root / QUARANTINE / step.file)
+            publish.move(path, _free(root / QUARANTINE / step.file))
         elif step.action == "remove":
             publish.remove(path)
         elif step.action == "restore":
             if path.exists():
-                publish.move(path, root / QUARANTINE / step.file)
+                publish.move(path, _free(root / QUARANTINE / step.file))
             publish.create(path, sealed[step.file].to_bytes())
     if any((root / "seals").glob("*.json")):
         publish_longest(root)

@@ -141,6 +141,20 @@ def test_what_no_build_makes_again_is_named(cache: Path, name: str) -> None:
     assert verify(cache) == []
 
 
+def test_a_second_repair_keeps_what_the_first_put_aside(cache: Path) -> None:
+    shard = shard_of(cache)
+    shard_format = Cache.open(cache).pair_records[0].shard_format
+    good = shard.read_bytes()
+    for length in (100, 200, 300):
+        shard.write_bytes(good[:length])
+        repair(cache)
+        make.make(cache, shard_format)
+    aside = sorted((cache / "quarantine/data").iterdir())
+    assert [path.name for path in aside] == [shard.name, f"{shard.name}.1", f"{shard.name}.2"]
+    assert [path.read_bytes() for path in aside] == [good[:n] for n in (100, 200, 300)]
+    assert verify(cache) == []
+
+
 def test_a_sound_cache_needs_nothing(cache: Path) -> None:
     assert repair(cache) == []
 
