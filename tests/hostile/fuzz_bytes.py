@@ -96,7 +96,7 @@ def lookup3(data: bytes) -> int:
     for turn in (14, 11, 25, 16, 4, 14, 24):
         c = ((c ^ b) - (b << turn & mask | b >> (32 - turn))) & mask
         a, b, c = b, c, a
-    return b
+    return int(b)
 
 
 def place(random: Random, data: bytes, known: Anatomy) -> int:
@@ -129,6 +129,18 @@ def add_number(random: Random, data: bytearray, at: int) -> None:
     at -= at % width
     number = int.from_bytes(data[at : at + width], "little") + random.choice((-8, -1, 1, 4, 8, 64))
     data[at : at + width] = (number % 2 ** (8 * width)).to_bytes(width, "little")
+
+
+def set_length(random: Random, data: bytearray, at: int) -> None:
+    """One of the 64-bit offsets, lengths and counts that both formats' headers consist of.
+
+    Those beside it are kept, so that a verifier of the header's frame has nothing to say.
+    """
+    at -= at % 8
+    number = int.from_bytes(data[at : at + 8], "little", signed=True)
+    near = (number + 1, number - 1, number + 8, number - 8, number * 2, -number, number << 32)
+    number = random.choice((*near, *NUMBERS))
+    data[at : at + 8] = (number % 2**64).to_bytes(8, "little")
 
 
 def set_float(random: Random, data: bytearray, at: int) -> None:
@@ -174,7 +186,17 @@ def append(random: Random, data: bytearray, at: int) -> None:
     data += random.choice((bytes(8), b"ARROW1", bytes(data[at : at + 64]), b"\xff" * 4096))
 
 
-IN_PLACE = (flip_bit, set_byte, set_number, set_number, add_number, set_float, copy_block)
+IN_PLACE = (
+    flip_bit,
+    set_byte,
+    set_number,
+    set_number,
+    set_length,
+    set_length,
+    add_number,
+    set_float,
+    copy_block,
+)
 MOVING = (swap_blocks, delete, insert, cut, append)
 
 

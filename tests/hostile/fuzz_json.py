@@ -134,7 +134,7 @@ def mutate(random: Random, value: Any, others: list[Any]) -> tuple[Any, str]:
     if kind == "wrap":
         levels = random.choice(LEVELS)
         return _set(value, path, nested(here, levels, random.random() < 0.5)), steps
-    above = at(value, path[:-1]) if path else None
+    above: Any = at(value, path[:-1]) if path else None
     if kind == "delete" and path:
         del above[path[-1]]
     elif kind == "repeat" and isinstance(above, list):

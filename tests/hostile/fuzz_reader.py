@@ -115,10 +115,10 @@ class Parsers:
 
     def install(self) -> None:
         """Wrap the parsers, and remember scores, which are a pure function and the slowest step."""
-        shared.reader.metrics = remembered(shared.reader.metrics)
+        vars(shared.reader)["metrics"] = remembered(vars(shared.reader)["metrics"])
         shared.shards.decode = self._noting(shared.shards.decode, 2)
         for kind in (Examples, CacheFile, Seal):
-            kind.from_bytes = staticmethod(self._noting(kind.from_bytes, 0))
+            kind.from_bytes = staticmethod(self._noting(kind.from_bytes, 0))  # type: ignore[method-assign]
 
     def _noting(self, parse: Callable[..., Any], position: int) -> Callable[..., Any]:
         of_a_seal = getattr(parse, "__self__", None) is Seal

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shared.canonical import dumps, sha256_hex
+from shared.canonical import BYTES_OF_A_VALUE, VALUES_ALLOWED, dumps, sha256_hex
+from shared.manifest import SEAL_LIMIT_BYTES
 from shared.reader import Cache
 from tests.hostile.registry import hostile, register_as
 from tests.hostile.sign import sign, write_seal
@@ -201,6 +202,17 @@ def manifest_of_a_million_records(root: Path, bait: Path) -> None:
 def manifest_of_empty_lists(root: Path, bait: Path) -> None:
     """Objects of 64 bytes from 4 each, in as many bytes as a reader takes at all."""
     (root / "MANIFEST.json").write_bytes(b"[" + b"[],\n" * (15 * 2**20) + b"1]\n")
+
+
+@hostile("arrow", MALFORMED, memory_bytes=1100 * 2**20)
+def manifest_as_dense_as_may_be(root: Path, bait: Path) -> None:
+    """As many keys, none twice, as are let through to the parser, in a text of wide characters."""
+    keys = VALUES_ALLOWED + SEAL_LIMIT_BYTES // BYTES_OF_A_VALUE - 8
+    with (root / "MANIFEST.json").open("wb") as file:
+        file.write(b"{\n")
+        file.writelines(b' "%07d": %d,\n' % (key, key + 10**6) for key in range(keys))
+        rest = SEAL_LIMIT_BYTES - file.tell() - len(b' "z": ""\n}\n')
+        file.write(b' "z": "%s"\n}\n' % ("\U0001f600" * (rest // 4)).encode())
 
 
 def raw_manifest(root: Path, data: bytes) -> None:
