@@ -230,6 +230,13 @@ def test_sizes_that_the_weights_do_not_have_are_refused_before_anything_is_built
         load_model(start, identity_of(cache), 0, foreign=False)
 
 
+def test_words_for_labels_are_no_numbers_of_layers(cache: Path, start: Path) -> None:
+    names = {f"{name} {number}": number for number in range(150) for name in ("repeat", "group")}
+    edit(start / "config.json", label2id=names, id2label={n: name for name, n in names.items()})
+    model = load_model(start, identity_of(cache), 0, foreign=False)
+    assert model.config.label2id == {"dull": 0, "bright": 1}
+
+
 def test_layers_without_weights_are_refused(cache: Path, start: Path) -> None:
     edit(start / "config.json", num_hidden_layers=2)
     with pytest.raises(ModelError, match=r"found none for bert\.encoder\.layer\.1"):
