@@ -4,10 +4,9 @@ UTF-8, sorted keys, indent 1, no NaN, a final newline. `loads` accepts nothing b
 
 A parsed value takes far more memory than its text: an empty list of 3 bytes becomes one of 64. So
 before anything is parsed the values are counted, from above, by the characters that begin one. A
-record of a seal has 30 bytes a value, a covered file 37. The fixed allowance is for an identity of
+record of a seal has 30 bytes a value, a covered file 34. The fixed allowance is for an identity of
 65,536 classes, whose label names and columns may take 10 bytes each. The densest 64 MiB that pass,
-one table of different keys and a text outside the basic plane, take 0.9 GB and 4 seconds; tables
-in tables 0.7 GB. Unbounded these were 2 GB, and 10 GB after minutes.
+one table of different keys and a text outside the basic plane, take 0.9 GB and 4 seconds.
 """
 
 from __future__ import annotations

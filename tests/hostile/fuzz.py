@@ -29,7 +29,7 @@ from typing import Any
 from tests.hostile.fuzz_cases import Case, Good, case_of, good_caches
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-DIGITS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class Reader:
@@ -43,7 +43,7 @@ class Reader:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=CHECKOUT,
-            env={**os.environ, **DIGITS},
+            env={**os.environ, **ONE_THREAD},
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests = Connection(os.dup(self._process.stdin.fileno()), readable=False)

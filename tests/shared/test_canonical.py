@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.canonical import dumps, loads, pieces, sha256_hex
+from shared.canonical import BYTES_OF_A_VALUE, dumps, loads, pieces, sha256_hex
 from shared.errors import MalformedError
 
 LIMIT = 2**20
+GOLDENS = Path(__file__).parents[1] / "goldens"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 VALUES = st.recursive(
     st.none()
@@ -114,6 +116,14 @@ def test_the_largest_identity_is_not_too_dense() -> None:
     names = [f"{k:x}" for k in range(65_536)]
     value = {"identity": {"label_names": names, "teacher": {"columns": list(range(65_536))}}}
     assert loads(dumps(value), "x.json", 64 * LIMIT) == value
+
+
+@pytest.mark.parametrize("shard_format", ["arrow", "hdf5"])
+def test_a_seal_is_not_too_dense(shard_format: str) -> None:
+    """However many records it has."""
+    data = (GOLDENS / f"format-1-{shard_format}" / "MANIFEST.json").read_bytes()
+    values = sum(data.count(begin) for begin in (b",", b"[", b"{"))
+    assert len(data) > BYTES_OF_A_VALUE * values
 
 
 @pytest.mark.parametrize("table", [True, False])
