@@ -8,17 +8,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.student_train.caches import make_cache
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_a_whole_run_under_an_audit_hook(cache: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shard_format", ["arrow", "hdf5"])
+def test_a_whole_run_under_an_audit_hook(
+    shard_format: str, good_teacher: Path, tmp_path: Path
+) -> None:
     """Opening, reading, loading the student, training, a checkpoint and its resume, writing.
 
     Neither torch nor accelerate raise one of the forbidden events: they write checkpoints with
     pickle, which raises none, and read them without looking up classes by name.
     """
+    cache = make_cache(tmp_path / "cache", good_teacher, shard_format=shard_format)
+    students = tmp_path / "students"
+    students.mkdir()
     found = subprocess.run(
-        [sys.executable, "-m", "tests.student_train.guarded", str(cache), str(tmp_path)],
+        [sys.executable, "-m", "tests.student_train.guarded", str(cache), str(students)],
         check=False,
         cwd=ROOT,
         # As a user's environment is: nothing tells the libraries to stay offline.
