@@ -133,16 +133,16 @@ def config_of_many_blocks(root: Path, bait: Path) -> None:
     sign(root, {CONFIG: json.dumps(value).encode()})
 
 
-@student("config_of_a_million_lists", UNSAFE, MALFORMED)
-def config_of_a_million_lists(root: Path, bait: Path) -> None:
+@student("config_of_many_lists", UNSAFE, MALFORMED)
+def config_of_many_lists(root: Path, bait: Path) -> None:
     value = read_json(root, CONFIG)
-    sign(root, {CONFIG: json.dumps({**value, "more": [[]] * 5_000_000}).encode()})
+    sign(root, {CONFIG: json.dumps({**value, "more": [[]] * 2_000_000}).encode()})
 
 
-@student("config_of_a_million_keys", UNSAFE, MALFORMED)
-def config_of_a_million_keys(root: Path, bait: Path) -> None:
+@student("config_of_many_keys", UNSAFE, MALFORMED)
+def config_of_many_keys(root: Path, bait: Path) -> None:
     value = read_json(root, CONFIG)
-    more = {f"key {number}": number for number in range(1_000_000)}
+    more = {f"key {number}": number for number in range(300_000)}
     sign(root, {CONFIG: json.dumps({**value, **more}).encode()})
 
 

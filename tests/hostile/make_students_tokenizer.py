@@ -133,14 +133,14 @@ def ids_negative(value: Any) -> None:
     value["model"]["vocab"]["beyond"] = -1
 
 
-@vocabulary("of_a_million_words", MODEL, UNSAFE, MALFORMED)
-def of_a_million_words(value: Any) -> None:
-    value["model"]["vocab"].update({f"word {number}": 200 + number for number in range(1_000_000)})
+@vocabulary("of_many_words", MODEL, UNSAFE, MALFORMED)
+def of_many_words(value: Any) -> None:
+    value["model"]["vocab"].update({f"word {number}": 200 + number for number in range(200_000)})
 
 
 @vocabulary("added_tokens_of_many", UNSAFE, MALFORMED, MODEL)
 def added_tokens_of_many(value: Any) -> None:
-    value["added_tokens"] += [added(f"<{number}>", 200 + number) for number in range(300_000)]
+    value["added_tokens"] += [added(f"<{number}>", 200 + number) for number in range(100_000)]
 
 
 @vocabulary("added_token_of_a_megabyte", UNSAFE, MALFORMED, MODEL)
@@ -160,7 +160,7 @@ def model_unknown(value: Any) -> None:
 
 @vocabulary("of_lists", UNSAFE, MALFORMED)
 def of_lists(value: Any) -> None:
-    value["more"] = [[]] * 12_000_000
+    value["more"] = [[]] * 2_000_000
 
 
 @vocabulary("normalizers_nested", UNSAFE, MALFORMED)
@@ -196,13 +196,13 @@ def tokenizer_special_tokens_map_of_many(root: Path, bait: Path) -> None:
 
 @student("tokenizer_added_decoder_of_many", UNSAFE, MALFORMED, MODEL)
 def tokenizer_added_decoder_of_many(root: Path, bait: Path) -> None:
-    tokens = {str(200 + k): {"content": f"<{k}>"} for k in range(300_000)}
+    tokens = {str(200 + k): {"content": f"<{k}>"} for k in range(100_000)}
     edit_json(root, TOKENIZER_CONFIG, {"added_tokens_decoder": tokens})
 
 
 @student("tokenizer_special_tokens_of_many", UNSAFE, MALFORMED, MODEL)
 def tokenizer_special_tokens_of_many(root: Path, bait: Path) -> None:
-    tokens = [f"<{k}>" for k in range(300_000)]
+    tokens = [f"<{k}>" for k in range(100_000)]
     edit_json(root, TOKENIZER_CONFIG, {"extra_special_tokens": tokens})
 
 

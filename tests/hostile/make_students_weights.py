@@ -109,15 +109,15 @@ def header_of_3_megabytes_of_tensors(header: dict[str, Any]) -> dict[str, Any]:
     return {**header, **{f"more.{number}": nothing for number in range(40_000)}}
 
 
-@weights("header_of_90_megabytes_of_tensors", MALFORMED, UNSAFE)
-def header_of_90_megabytes_of_tensors(header: dict[str, Any]) -> bytes:
+@weights("header_of_5_megabytes_of_tensors", MALFORMED, UNSAFE)
+def header_of_5_megabytes_of_tensors(header: dict[str, Any]) -> bytes:
     entry = '"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
-    return b"{" + ",".join(entry % number for number in range(1_500_000)).encode() + b"}"
+    return b"{" + ",".join(entry % number for number in range(100_000)).encode() + b"}"
 
 
-@weights("header_metadata_of_30_megabytes", MALFORMED, UNSAFE)
-def header_metadata_of_30_megabytes(header: dict[str, Any]) -> dict[str, Any]:
-    return {**header, "__metadata__": {"format": "pt", **{str(k): "" for k in range(2_000_000)}}}
+@weights("header_metadata_of_8_megabytes", MALFORMED, UNSAFE)
+def header_metadata_of_8_megabytes(header: dict[str, Any]) -> dict[str, Any]:
+    return {**header, "__metadata__": {"format": "pt", **{str(k): "" for k in range(700_000)}}}
 
 
 @weights("header_metadata_no_text", MALFORMED)
