@@ -1,13 +1,23 @@
 """One tree of errors; a message names the place, what was expected and found, and what to do."""
 
+import re
+
 SHOWN_LIMIT = 1000
+# What stands before the @ of an address. A Path has lost one of the two slashes.
+CREDENTIALS = re.compile(
+    r"(?<=[A-Za-z0-9+.-]{2}:/)(/?)(?:[^\s/:@]{0,99}:[^\s@]{0,999}|[^\s/@]{0,99})@"
+)
 
 
 def printable(value: object) -> str:
-    """Show `value` on one line, with control characters and terminal escapes made visible."""
-    return "".join(
+    """Show `value` on one line, with control characters and terminal escapes made visible.
+
+    Addresses lose their user name and password: messages end up in logs.
+    """
+    text = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)
     )
+    return CREDENTIALS.sub(r"\1***@", text)
 
 
 def short(text: str) -> str:

@@ -28,6 +28,7 @@ from teacher_cache.checkpoint import Checkpoint, files_sha256, locate, read_conf
 from teacher_cache.commit import records
 from teacher_cache.gate import Gate
 from teacher_cache.labels import teacher_columns
+from teacher_cache.loading import check_vocabulary
 from teacher_cache.options import BuildOptions
 from teacher_cache.seal import covered_files, seal
 from teacher_cache.tasks import TASKS, headline
@@ -256,14 +257,16 @@ def _load(options: BuildOptions, prepared: Prepared) -> Teacher:
 
     identity = prepared.file.identity
     longest = max(int(rows.lengths.max()) for rows in prepared.examples.values())
+    tokenizer = load_tokenizer(prepared.checkpoint)
     teacher = Teacher.load(
         prepared.checkpoint,
         identity.teacher_columns,
         mask=identity.mask,
         max_length=longest,
-        tokenizer_pad_id=load_tokenizer(prepared.checkpoint).pad_token_id,
+        tokenizer_pad_id=tokenizer.pad_token_id,
         device=options.device,
     )
+    check_vocabulary(teacher.name, teacher.model, tokenizer)
     train = prepared.examples["train"]
     teacher.probe(train)
     some = np.linspace(0, len(train) - 1, min(DTYPE_PROBE_ROWS, len(train))).astype(np.int64)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers import AutoTokenizer
 
 from shared.errors import (
     CacheError,
@@ -346,6 +347,16 @@ def test_teachers_that_cannot_teach(options: dict[str, Any], tmp_path: Path) -> 
     file.write_text("no folder")
     with pytest.raises(ModelError, match="folder"):
         build(options, teacher=str(file))
+
+
+def test_a_tokenizer_of_more_ids_than_embeddings(options: dict[str, Any], tmp_path: Path) -> None:
+    teacher = Path(shutil.copytree(options["teacher"], tmp_path / "larger"))
+    tokenizer = AutoTokenizer.from_pretrained(teacher)
+    tokenizer.add_tokens([f"unheard{number}" for number in range(1000)])
+    tokenizer.save_pretrained(teacher)
+    with pytest.raises(ModelError, match=r"ids, up to \d+, found \d+ embeddings; call"):
+        build(options, teacher=str(teacher))
+    assert not options["out"].exists()
 
 
 def test_outputs_that_cannot_be_written(options: dict[str, Any], tmp_path: Path) -> None:
