@@ -34,6 +34,8 @@ TEXTS = (
 BOUNDS = (2**31, 2**32, 2**53, 2**53 + 1, 2**63, 2**64, 10**308, 10**400, 10**4000)
 NUMBERS = (0, 1, 2, -1, *BOUNDS, 0.0, -0.0, 0.5, 1.0, 1e16, 1e308, 5e-324)
 LEVELS_SPELLED = 600  # so that no case depends on the depth of Python's stack
+TEXT_LIMIT = 20_000  # of a text that grows with each mutation
+SPELLED_LIMIT_BYTES = 2**20  # files of many bytes are a matter for `make_files.py`
 LEVELS = (1, 1, 1, 2, 2, 3, 3, 5, 20, 98, 150, 480)
 
 
@@ -89,6 +91,7 @@ def other_number(random: Random, value: Any) -> Any:
 
 def other_text(random: Random, text: str) -> str:
     """Cut, doubled, with a character changed, or with one repeated."""
+    text = text[:TEXT_LIMIT]
     place = random.randrange(len(text)) if text else 0
     kind = random.randrange(6)
     if kind == 0:
@@ -165,10 +168,12 @@ def _set(value: Any, path: Path, new: Any) -> Any:
 
 def spelled(value: Any) -> bytes:
     """Canonical where the value has a canonical text, and as near to it as can be where not."""
+    deep = b"[" * 2000 + b"]" * 2000 + b"\n"
     if len(max(paths(value), key=len)) > LEVELS_SPELLED:
-        return b"[" * 2000 + b"]" * 2000 + b"\n"
+        return deep
     try:
-        return dumps(value)
+        data = dumps(value)
+        return data if len(data) <= SPELLED_LIMIT_BYTES else deep
     except ValueError:  # not a number, infinity, text that is no Unicode, more than 4300 digits
         pass
     try:

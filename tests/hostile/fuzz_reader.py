@@ -15,7 +15,8 @@ import resource
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -180,10 +181,19 @@ def _fault(error: CacheError) -> str | None:
     return None
 
 
+@contextmanager
+def limited_memory() -> Iterator[None]:
+    """Only while a case is read: what the request itself takes is not the reader's."""
+    unlimited = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (anonymous_bytes() + MEMORY_BYTES, unlimited[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, unlimited)
+
+
 def serve(root: Path, goods: dict[str, dict[str, bytes]], requests: Any, answers: Any) -> None:
     """Answer requests for a while, in a child."""
-    limit = anonymous_bytes() + MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     parsers = Parsers()
     parsers.install()
@@ -194,7 +204,8 @@ def serve(root: Path, goods: dict[str, dict[str, bytes]], requests: Any, answers
             (folder / name).write_bytes(text.encode("latin-1"))
         parsers.watched, parsers.reached = set(case["watched"]), False
         signal.alarm(SECONDS)
-        found = verdict(folder, case["first"])
+        with limited_memory():
+            found = verdict(folder, case["first"])
         signal.alarm(0)
         for name in case["files"]:
             if name in good:
