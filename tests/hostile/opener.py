@@ -12,7 +12,10 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from shared.errors import CacheError
 from tests.faults.reading import read_all
 
 SECONDS = 50
+CHECKOUT = Path(__file__).resolve().parents[2]
+Open = Callable[[Path, int], dict[str, Any]]
 
 
 def anonymous_bytes() -> int:
@@ -28,9 +33,33 @@ def anonymous_bytes() -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData"))
 
 
-def attempt(root: Path) -> dict[str, Any]:
+@contextmanager
+def opening(module: str, good: Path) -> Iterator[Open]:
+    """A process of this module, or of one like it: cache, bytes of memory -> what became of it."""
+    with subprocess.Popen(
+        [sys.executable, "-m", module, str(good)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    ) as opener:
+        assert opener.stdin is not None and opener.stdout is not None
+        stdin, stdout = opener.stdin, opener.stdout
+
+        def open_one(root: Path, memory_bytes: int) -> dict[str, Any]:
+            stdin.write(f"{memory_bytes} {root}\n")
+            stdin.flush()
+            found: dict[str, Any] = json.loads(stdout.readline())
+            return found
+
+        yield open_one
+        stdin.close()
+
+
+def attempt(read: Callable[[Path], object], root: Path) -> dict[str, Any]:
     try:
-        read_all(root)
+        read(root)
     except CacheError as error:
         return {"error": type(error).__name__, "text": str(error)}
     except BaseException as error:  # what no reader may raise is reported, not hidden
@@ -38,14 +67,16 @@ def attempt(root: Path) -> dict[str, Any]:
     return {"error": None, "text": ""}
 
 
-def attempt_in_child(root: Path, memory_bytes: int) -> dict[str, Any]:
+def attempt_in_child(
+    run: Callable[[Path], dict[str, Any]], root: Path, memory_bytes: int, seconds: int
+) -> dict[str, Any]:
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
         limit = anonymous_bytes() + memory_bytes
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-        signal.alarm(SECONDS)
-        os.write(write_end, json.dumps(attempt(root)).encode())
+        signal.alarm(seconds)
+        os.write(write_end, json.dumps(run(root)).encode())
         os._exit(0)
     os.close(write_end)
     with os.fdopen(read_end, "rb") as stream:
@@ -57,9 +88,14 @@ def attempt_in_child(root: Path, memory_bytes: int) -> dict[str, Any]:
     return found
 
 
+def serve(run: Callable[[Path], dict[str, Any]], seconds: int) -> None:
+    for line in sys.stdin:
+        memory_bytes, path = line.rstrip("\n").split(" ", 1)
+        found = attempt_in_child(run, Path(path), int(memory_bytes), seconds)
+        print(json.dumps(found), flush=True)
+
+
 if __name__ == "__main__":
     # Reading a good cache first imports what is imported late.
     read_all(Path(sys.argv[1]))
-    for line in sys.stdin:
-        memory_bytes, path = line.rstrip("\n").split(" ", 1)
-        print(json.dumps(attempt_in_child(Path(path), int(memory_bytes))), flush=True)
+    serve(lambda root: attempt(read_all, root), SECONDS)

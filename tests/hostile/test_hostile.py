@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conftest import Tally
 from tests.goldens import make as good
 from tests.hostile.make import HOSTILE
+from tests.hostile.opener import Open, opening
 from tests.hostile.registry import MEMORY_BYTES
 from tests.hostile.watch import Watch
-
-Open = Callable[[Path, int], dict[str, Any]]
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -33,26 +26,8 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def open_cache(caches: dict[str, Path]) -> Iterator[Open]:
     """Reads a cache in a child of its own; see `tests/hostile/opener.py`."""
-    command = [sys.executable, "-m", "tests.hostile.opener", str(caches["hdf5"])]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=CHECKOUT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    ) as opener:
-        assert opener.stdin is not None and opener.stdout is not None
-        stdin, stdout = opener.stdin, opener.stdout
-
-        def open_one(root: Path, memory_bytes: int) -> dict[str, Any]:
-            stdin.write(f"{memory_bytes} {root}\n")
-            stdin.flush()
-            found: dict[str, Any] = json.loads(stdout.readline())
-            return found
-
+    with opening("tests.hostile.opener", caches["hdf5"]) as open_one:
         yield open_one
-        stdin.close()
 
 
 @pytest.mark.parametrize("shard_format", good.FORMATS)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conftest import Tally
 from tests.hostile.make_students import LOADED, MEMORY_BYTES, STUDENTS
+from tests.hostile.opener import Open, opening
 from tests.hostile.watch import Watch
 from tests.student_train.caches import make_cache
-
-Load = Callable[[Path, int], dict[str, Any]]
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -29,36 +22,18 @@ def good(tmp_path_factory: pytest.TempPathFactory, good_teacher: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def load(good: Path) -> Iterator[Load]:
+def load(good: Path) -> Iterator[Open]:
     """Loads a student in a child of its own; see `tests/hostile/student_opener.py`."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.hostile.student_opener", str(good)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # what Rust code says of a panic
-        text=True,
-        cwd=CHECKOUT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    ) as opener:
-        assert opener.stdin is not None and opener.stdout is not None
-        stdin, stdout = opener.stdin, opener.stdout
-
-        def load_one(root: Path, memory_bytes: int) -> dict[str, Any]:
-            stdin.write(f"{memory_bytes} {root}\n")
-            stdin.flush()
-            found: dict[str, Any] = json.loads(stdout.readline())
-            return found
-
+    with opening("tests.hostile.student_opener", good) as load_one:
         yield load_one
-        stdin.close()
 
 
-def test_a_good_student_is_loaded_within_the_limits(load: Load, good: Path) -> None:
+def test_a_good_student_is_loaded_within_the_limits(load: Open, good: Path) -> None:
     assert load(good, MEMORY_BYTES) == {"error": None, "text": "", "calls": []}
 
 
 @pytest.mark.parametrize("name", STUDENTS)
-def test_refused(load: Load, good: Path, tmp_path: Path, name: str, tally: Tally) -> None:
+def test_refused(load: Open, good: Path, tmp_path: Path, name: str, tally: Tally) -> None:
     hostile = STUDENTS[name]
     root = Path(shutil.copytree(good, tmp_path / "cache"))
     bait = tmp_path / "bait"
@@ -74,7 +49,7 @@ def test_refused(load: Load, good: Path, tmp_path: Path, name: str, tally: Tally
 
 
 @pytest.mark.parametrize("name", LOADED)
-def test_suspicious_but_harmless(load: Load, good: Path, tmp_path: Path, name: str) -> None:
+def test_suspicious_but_harmless(load: Open, good: Path, tmp_path: Path, name: str) -> None:
     root = Path(shutil.copytree(good, tmp_path / "cache"))
     bait = tmp_path / "bait"
     bait.write_bytes(b"bait")
