@@ -49,24 +49,25 @@ def replace(path: Path, data: bytes, check: Check | None = None) -> None:
     sync_folder(path.parent)
 
 
-def create(path: Path, data: bytes) -> bytes:
+def create(path: Path, data: bytes) -> bytes | None:
     """Create a file exclusively; of several that try, one succeeds.
 
     Returns:
-        The content that is there now. It equals `data` if this call created the file, if an equal
-        one was there, or if a file system reported a failure after it had succeeded.
+        None if this call created the file, else the content that was there: equal to `data` if
+        another one wrote the same, or if a file system reported a failure after it had succeeded.
     """
     temporary = _written(path, data, None)
+    there = None
     try:
         _link(temporary, path)
     except FileExistsError:
-        data = path.read_bytes()
+        there = path.read_bytes()
     except OSError as error:
         raise _disk(path, error) from None
     finally:
         _remove(temporary)
     sync_folder(path.parent)  # also for what another one linked and may not have synced yet
-    return data
+    return there
 
 
 def move(path: Path, target: Path) -> None:
