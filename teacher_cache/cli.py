@@ -211,8 +211,9 @@ def verify(
     if as_json:
         click.echo(json.dumps({"wrong": wrong, "left_over": left_over}, indent=1))
     else:
-        click.echo(command.shown([*wrong, *(f"note: {message}" for message in left_over)]))
-        click.echo(f"{folder}: {f'{len(wrong)} findings' if wrong else 'in order'}")
+        told = [*wrong, *(f"note: {message}" for message in left_over)]
+        verdict = f"{folder}: {f'{len(wrong)} findings' if wrong else 'in order'}"
+        click.echo(command.shown([*told, verdict]))
     if wrong:
         raise SystemExit(1)
 
@@ -235,9 +236,10 @@ def repair(folder: Path, dry_run: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(step) for step in steps], indent=1))
     else:
-        click.echo(command.shown([f"{step.action} {step.file}: {step.reason}" for step in steps]))
-        told = "would be done" if dry_run else "done; now run the build again"
-        click.echo(f"{folder}: {f'{done} steps {told}' if done else 'nothing to repair'}")
+        told = [f"{step.action} {step.file}: {step.reason}" for step in steps]
+        ended = "would be done" if dry_run else "done; now run the build again"
+        verdict = f"{folder}: {f'{done} steps {ended}' if done else 'nothing to repair'}"
+        click.echo(command.shown([*told, verdict]))
     if lost:
         raise SystemExit(1)
 

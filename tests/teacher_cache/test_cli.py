@@ -46,6 +46,9 @@ def test_build_info_verify_seal(tmp_path: Path, good_teacher: Path, data: Path) 
         code, out, told = finish(start(command, "shards/tiny", "--json", folder=tmp_path))
         assert code == 0, told
         json.loads(out)
+    assert finish(start("verify", "shards/tiny", folder=tmp_path))[1] == "shards/tiny: in order\n"
+    repaired = finish(start("repair", "shards/tiny", folder=tmp_path))[1]
+    assert repaired == "shards/tiny: nothing to repair\n"
     shard = next((tmp_path / "shards/tiny/data").glob("pairs-*"))
     shard.write_bytes(shard.read_bytes()[:-1] + b"x")
     code, out, told = finish(start("verify", "shards/tiny", folder=tmp_path))
