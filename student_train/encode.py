@@ -12,8 +12,9 @@ import numpy as np
 
 from shared.errors import DataError
 from shared.examples import Examples, Ragged
+from shared.models import quiet
 from shared.reader import Cache
-from student_train.loading import as_malformed, quiet_transformers
+from student_train.loading import as_malformed
 from student_train.untrusted_tokenizer import check_tokenizer
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def load_tokenizer(folder: Path, tokens: int) -> Any:
     from transformers import AutoTokenizer
 
     check_tokenizer(folder, tokens)
-    with as_malformed(folder), quiet_transformers():
+    with as_malformed(folder), quiet():
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 

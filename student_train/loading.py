@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import torch
 
 from shared.errors import LabelOrderError, MalformedError, ModelError
 from shared.identity import Identity
+from shared.models import quiet
 from student_train.untrusted import (
     check_folder,
     check_numbers,
@@ -22,51 +22,6 @@ from student_train.untrusted import (
 )
 
 log = logging.getLogger(__name__)
-HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
-
-
-def model_folder(name: str) -> Path:
-    """The local folder of `--student`: an existing one, or a download from the Hub.
-
-    Raises:
-        ModelError: If it is neither.
-    """
-    path = Path(name).expanduser()
-    if not (path / "config.json").is_file() and (path.exists() or _only_a_path(name)):
-        raise ModelError(
-            "--student",
-            expected="a model's folder with config.json, or a Hub id",
-            found=f"{name}, {_kind(path)}",
-            do="name the folder that save_pretrained wrote",
-        )
-    return path if path.exists() else _download(name)
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    try:
-        # No files of subfolders: they hold exports to other runtimes.
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=["*/*"]))
-    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        raise ModelError(
-            "--student",
-            expected="an existing folder or a model on the Hub",
-            found=f"{name}, neither ({type(error).__name__})",
-            do="check the name and the connection",
-        ) from None
-
-
-def _only_a_path(name: str) -> bool:
-    """Whether a name cannot be a Hub id."""
-    return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
-
-
-def _kind(path: Path) -> str:
-    if path.is_dir():
-        return "a folder without one"
-    return "a file" if path.exists() else "which is not there"
 
 
 def load_model(folder: Path, identity: Identity, seed: int, foreign: bool) -> Any:
@@ -84,7 +39,7 @@ def load_model(folder: Path, identity: Identity, seed: int, foreign: bool) -> An
     file = folder / "config.json"
     raw = read_json(file)
     check_numbers(raw, shapes, file)
-    with as_malformed(file), quiet_transformers():
+    with as_malformed(file), quiet():
         config = transformers.AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
@@ -98,7 +53,7 @@ def load_model(folder: Path, identity: Identity, seed: int, foreign: bool) -> An
     wanted = {key: tuple(value.shape) for key, value in outline.named_parameters()}
     check_shapes(wanted, f"{outline.base_model_prefix}.", shapes, file)
     torch.manual_seed(seed)
-    with as_malformed(folder), quiet_transformers():
+    with as_malformed(folder), quiet():
         model, report = classifiers.from_pretrained(
             folder,
             config=config,
@@ -111,15 +66,6 @@ def load_model(folder: Path, identity: Identity, seed: int, foreign: bool) -> An
         )
     _check_report(folder, model, report)
     return model.eval()
-
-
-def files_sha256(folder: Path) -> str:
-    """sha256 over config.json and the weight files in order of name."""
-    digest = hashlib.sha256()
-    for file in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _check_label_order(
@@ -170,21 +116,3 @@ def as_malformed(where: Path) -> Iterator[None]:
             found=f"{type(error).__name__}: {str(error)[:120]}",
             do="check the folder; it needs a known model type, safetensors and no foreign code",
         ) from error
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Without tables of made-up weights and bars for files: what matters is said here."""
-    from transformers.utils import logging
-
-    transformers_logging: Any = logging
-    level = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()

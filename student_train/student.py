@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from shared.errors import ModelError
 from shared.examples import Examples
 from shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
+from shared.models import files_sha256, model_folder
 from shared.probe import Logits, probe
 from shared.reader import Cache
 from student_train.encode import largest_id, tokenizer_and_examples
-from student_train.loading import files_sha256, load_model, model_folder
+from student_train.loading import load_model
 
 
 class Student(nn.Module):
@@ -95,7 +96,9 @@ def load(cache: Cache, name: str | None, layers: int | None, seed: int) -> Start
         model.config.pad_token_id = tokenizer.pad_token_id or 0
     _check_vocabulary(folder, tokens, tokenizer, examples)
     _probe(name or str(folder), student, examples)
-    return Start(student, tokenizer, examples, files_sha256(folder))
+    weights = [file.name for file in folder.glob("*.safetensors")]
+    sha256 = files_sha256(folder, ["config.json", *weights])
+    return Start(student, tokenizer, examples, sha256)
 
 
 def tensors(batch: MixBatch, device: torch.device | str) -> MixBatch:

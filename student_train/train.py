@@ -24,6 +24,7 @@ from torch import Tensor
 
 from shared.errors import LogitsError
 from shared.mixup import MixBatch
+from shared.models import quiet
 from shared.order import Order, State
 from shared.progress import progress
 from student_train import checkpoints, output, report
@@ -32,7 +33,6 @@ from student_train.checkpoints import Run
 from student_train.device import make_accelerator
 from student_train.evaluate import Logits, evaluation, predictions
 from student_train.interrupt import Interruption
-from student_train.loading import quiet_transformers
 from student_train.losses import Part, Rows
 from student_train.options import TrainOptions
 from student_train.setup import Setup, prepare
@@ -255,7 +255,7 @@ def _flat(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 def _write(folder: Path, start: Start, metrics: Mapping[str, Any]) -> None:
     """A `transformers` folder, the model card and metrics.json."""
-    with quiet_transformers():
+    with quiet():
         start.student.model.save_pretrained(folder)
         start.tokenizer.save_pretrained(folder)
     (folder / "README.md").write_text(report.card(metrics), encoding="utf-8")

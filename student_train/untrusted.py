@@ -64,6 +64,8 @@ def check_folder(folder: Path) -> None:
 def read_json(file: Path) -> dict[str, Any]:
     """The object in a JSON file of bounded size."""
     try:
+        if not file.is_file():
+            raise ValueError("no such file")
         if file.stat().st_size > JSON_LIMIT_BYTES:
             raise ValueError(f"more than {JSON_LIMIT_BYTES} bytes")
         value = json.loads(file.read_bytes())

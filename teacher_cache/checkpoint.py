@@ -5,7 +5,6 @@ Everything here is done before the model is loaded, and without torch.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -13,17 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ModelError
+from shared.models import files_sha256, first_line, model_folder
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 CONFIG_LIMIT_BYTES = 1 << 24
-CHUNK_BYTES = 1 << 20
 SHARD_NAME = re.compile(r"[A-Za-z0-9._-]+\.safetensors")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-# The files of a model on the Hub that are fetched; others in its root, and subfolders, are not.
-FETCHED = ["*.json", "*.txt", "*.model", "*.safetensors"]
-NOT_FETCHED = ["*/*"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,42 +43,11 @@ def locate(teacher: str) -> Checkpoint:
     Raises:
         ModelError: If it is a file, or neither a folder nor a model that can be fetched.
     """
-    path = Path(teacher).expanduser()
-    if path.is_dir():
-        return Checkpoint(teacher, path, {"teacher": path.resolve().name})
-    if path.exists():
-        raise ModelError(
-            teacher,
-            expected="a model's folder",
-            found="a file",
-            do="give the folder that holds its config.json",
-        )
-    if path.is_absolute() or teacher.startswith((".", "~")) or teacher.count("/") > 1:
-        raise ModelError(
-            teacher,
-            expected="a model's folder or a Hub id such as textattack/bert-base-uncased-RTE",
-            found="no such folder",
-            do="check the path",
-        )
-    return _fetch(teacher)
-
-
-def _fetch(hub_id: str) -> Checkpoint:
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(
-            snapshot_download(hub_id, allow_patterns=FETCHED, ignore_patterns=NOT_FETCHED)
-        )
-    except Exception as error:  # the client's transport changes with its version, errors included
-        raise ModelError(
-            hub_id,
-            expected="a folder, or a model that the Hub gives out",
-            found=first_line(error),
-            do="check the name and the connection, or give a folder",
-        ) from error
+    folder = model_folder(teacher)
+    if Path(teacher).expanduser().is_dir():
+        return Checkpoint(teacher, folder, {"teacher": folder.resolve().name})
     # The client names a snapshot's folder after the commit that the revision stands for.
-    return Checkpoint(hub_id, folder, {"teacher": hub_id, "teacher_revision": folder.name})
+    return Checkpoint(teacher, folder, {"teacher": teacher, "teacher_revision": folder.name})
 
 
 def read_config(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -170,26 +135,6 @@ def _parts(checkpoint: Checkpoint) -> list[str]:
     return parts
 
 
-def files_sha256(checkpoint: Checkpoint) -> str:
-    """The teacher's identity: sha256 over config.json and the weight files, in order of names.
-
-    Each file is framed: uint32 length of its name, the name, uint64 size in bytes (both little
-    endian), the content.
-    """
-    digest = hashlib.sha256()
-    for name in sorted([CONFIG, *weight_files(checkpoint)]):
-        encoded = name.encode()
-        with (checkpoint.folder / name).open("rb") as stream:
-            size = stream.seek(0, 2)
-            stream.seek(0)
-            digest.update(len(encoded).to_bytes(4, "little") + encoded)
-            digest.update(size.to_bytes(8, "little"))
-            while chunk := stream.read(CHUNK_BYTES):
-                digest.update(chunk)
-    return digest.hexdigest()
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error from a library, short enough for a message."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}"
+def teacher_sha256(checkpoint: Checkpoint) -> str:
+    """The teacher's identity: over config.json and the weight files."""
+    return files_sha256(checkpoint.folder, [CONFIG, *weight_files(checkpoint)])

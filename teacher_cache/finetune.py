@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from shared import canonical, publish
 from shared.errors import OutputError, UsageError
+from shared.models import quiet
 from teacher_cache.data import DataSpec
 
 if TYPE_CHECKING:
@@ -128,7 +129,6 @@ def finetune(options: FinetuneOptions) -> Finetuned:
     from teacher_cache.data import load
     from teacher_cache.device import resolve_device
     from teacher_cache.encode import tokenise
-    from teacher_cache.loading import quiet
     from teacher_cache.precision import natively_bfloat16
     from teacher_cache.tokenizer import load_tokenizer
     from teacher_cache.training import Course, fit, load_for

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from shared.errors import DataError, printable
+from shared.errors import DataError
+from shared.models import first_line
 from teacher_cache.sources import VALIDATIONS, Source, Table
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _described(name: str) -> dict[str, Any]:
     except Exception as error:
         # The client's transport errors have no narrower base that is stable. Without a network,
         # `datasets` may still have the data in its cache.
-        log.info("%s: its revision on the Hub is unknown (%s)", name, _first_line(error))
+        log.info("%s: its revision on the Hub is unknown (%s)", name, first_line(error))
         return {}
     licence = getattr(found.card_data, "license", None)
     described = {"data_revision": found.sha, "data_license": licence}
@@ -81,12 +82,7 @@ def _load(name: str, configuration: str | None, revision: str | None) -> dataset
         raise DataError(
             name,
             expected="a data set on the Hub, or a file or folder of that name",
-            found=_first_line(error),
+            found=first_line(error),
             do="check the name, its configuration (NAME:CONFIGURATION) and the network,"
             " or give a local folder with --data",
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return printable(lines[0])[:200]

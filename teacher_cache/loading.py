@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from shared.errors import ModelError, UntrainedHeadError
-from teacher_cache.checkpoint import Checkpoint, first_line, weight_files
+from shared.models import first_line, quiet
+from teacher_cache.checkpoint import Checkpoint, weight_files
 
 # What a library or a model raises that is given what it cannot take: unknown classes or arguments,
 # demands of its own, odd shapes.
@@ -73,23 +72,6 @@ def from_files(
             checkpoint.name, expected=expected, found=first_line(error), do=do
         ) from error
     return model, {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars and no report from `transformers` while it loads."""
-    import transformers
-
-    library: Any = transformers.utils.logging
-    verbosity, bars = library.get_verbosity(), library.is_progress_bar_enabled()
-    library.set_verbosity_error()
-    library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        library.set_verbosity(verbosity)
-        if bars:
-            library.enable_progress_bar()
 
 
 def check_vocabulary(name: str, model: Any, tokenizer: Any) -> None:

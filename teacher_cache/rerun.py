@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shared.reader import Cache
-from teacher_cache.checkpoint import files_sha256, locate
+from teacher_cache.checkpoint import locate, teacher_sha256
 from teacher_cache.teacher import Teacher
 from teacher_cache.tokenizer import load_tokenizer
 from teacher_cache.verify import Finding, rerun
@@ -22,7 +22,7 @@ def verify_with_teacher(folder: Path, name: str, rows: int, device: str) -> list
     cache = Cache.open(folder)
     identity = cache.identity
     checkpoint = locate(name)
-    found = files_sha256(checkpoint)
+    found = teacher_sha256(checkpoint)
     if found != identity.teacher_sha256:
         return [
             Finding(

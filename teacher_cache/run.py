@@ -24,7 +24,7 @@ from shared.progress import duration
 from shared.reader import Cache, read_cache_file, read_unsealed_examples
 from teacher_cache import report
 from teacher_cache.build import Job, build, missing_rows
-from teacher_cache.checkpoint import Checkpoint, files_sha256, locate, read_config
+from teacher_cache.checkpoint import Checkpoint, locate, read_config, teacher_sha256
 from teacher_cache.commit import records
 from teacher_cache.gate import Gate
 from teacher_cache.labels import teacher_columns
@@ -153,7 +153,7 @@ def prepare(options: BuildOptions) -> Prepared:
             Split(name, len(rows), texts[name], rows.ids_sha256())
             for name, rows in examples.items()
         ),
-        teacher_sha256=files_sha256(checkpoint),
+        teacher_sha256=teacher_sha256(checkpoint),
         teacher_columns=columns,
         max_length=settings["max_length"],
         beta=float(settings["beta"]),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ModelError, UsageError
-from teacher_cache.loading import quiet
+from shared.models import quiet
 
 FILE_NAME = re.compile(r"[A-Za-z0-9._-]+\.(json|safetensors)")
 # What a config says about a head or about where it came from.

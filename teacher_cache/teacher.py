@@ -13,8 +13,9 @@ import numpy.typing as npt
 from shared.errors import LabelOrderError, ModelError, PaddingDependentError
 from shared.examples import Examples
 from shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
+from shared.models import first_line, quiet
 from shared.probe import probe
-from teacher_cache.checkpoint import Checkpoint, first_line
+from teacher_cache.checkpoint import Checkpoint
 from teacher_cache.device import memory_for, resolve_device
 from teacher_cache.loading import (
     MODEL_FAILURES,
@@ -22,7 +23,6 @@ from teacher_cache.loading import (
     check_positions,
     load_model,
     pad_id,
-    quiet,
 )
 from teacher_cache.precision import Dtype, choose_dtype
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import ModelError
-from teacher_cache.checkpoint import Checkpoint, first_line
-from teacher_cache.loading import quiet
+from shared.models import first_line, quiet
+from teacher_cache.checkpoint import Checkpoint
 
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 # Other files, such as templates of chats, are no use to a classifier.

@@ -105,6 +105,7 @@ COMMANDS = (
     ("teacher_cache.cli", ("info",)),
     ("teacher_cache.cli", ("seal",)),
     ("teacher_cache.cli", ("verify",)),
+    ("teacher_cache.cli", ("repair",)),
     ("student_train.cli", ()),
 )
 

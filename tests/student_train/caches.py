@@ -13,7 +13,7 @@ from shared.identity import CacheFile, Identity, Split
 from shared.mixup import MaskRule
 from shared.scores import CLASSIFICATION, REGRESSION
 from teacher_cache.build import Job, build
-from teacher_cache.checkpoint import Checkpoint, files_sha256, locate
+from teacher_cache.checkpoint import Checkpoint, locate, teacher_sha256
 from teacher_cache.seal import seal
 from teacher_cache.starts import student_start
 from teacher_cache.teacher import Teacher
@@ -56,7 +56,7 @@ def make_cache(
             )
             for split, found in examples.items()
         ),
-        teacher_sha256=files_sha256(checkpoint),
+        teacher_sha256=teacher_sha256(checkpoint),
         teacher_columns=tuple(range(classes)),
         max_length=64,
         beta=0.4,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from shared.errors import (
     DataError,
@@ -168,18 +169,27 @@ def test_too_few_positions(cache: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a/b/c", "./nowhere", "/nowhere"])
 def test_a_student_that_is_not_there(cache: Path, name: str) -> None:
-    with pytest.raises(ModelError, match="--student: expected a model's folder"):
+    with pytest.raises(
+        ModelError, match=f"{name}: expected a model's folder.*, found no such folder"
+    ):
         load(Cache.open(cache), name, None, seed=0)
 
 
 def test_a_file_for_a_student(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "student").write_text("")
-    with pytest.raises(ModelError, match="found .*, a file"):
+    with pytest.raises(ModelError, match="expected a model's folder, found a file"):
         load(Cache.open(cache), str(tmp_path / "student"), None, seed=0)
 
 
+def test_a_folder_without_a_model(cache: Path, tmp_path: Path) -> None:
+    weights = {"bert.embeddings.word_embeddings.weight": torch.zeros(3, 2)}
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(MalformedError, match="config.json: expected a JSON object, found no such"):
+        load(Cache.open(cache), str(tmp_path), None, seed=0)
+
+
 def test_a_hub_id_without_a_connection(cache: Path) -> None:
-    with pytest.raises(ModelError, match="an existing folder or a model on the Hub"):
+    with pytest.raises(ModelError, match="expected a folder, or a model that the Hub gives out"):
         load(Cache.open(cache), "nobody/nothing", None, seed=0)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ModelError
-from teacher_cache.checkpoint import files_sha256, locate, read_config, weight_files
+from teacher_cache.checkpoint import locate, read_config, teacher_sha256, weight_files
 from teacher_cache.tokenizer import load_tokenizer, tokenizer_files
 from tests.miniature import tiny_model, tiny_tokenizer
 from tests.teacher_cache.loaded import load, saved, some_examples
@@ -76,12 +76,12 @@ def test_the_identity_is_over_config_and_weights(tmp_path: Path) -> None:
         data = (checkpoint.folder / name).read_bytes()
         digest.update(len(name).to_bytes(4, "little") + name.encode())
         digest.update(len(data).to_bytes(8, "little") + data)
-    assert files_sha256(checkpoint) == digest.hexdigest()
+    assert teacher_sha256(checkpoint) == digest.hexdigest()
     (checkpoint.folder / "README.md").write_text("of no consequence")
-    assert files_sha256(checkpoint) == digest.hexdigest()
+    assert teacher_sha256(checkpoint) == digest.hexdigest()
     with (checkpoint.folder / "config.json").open("a") as config:
         config.write(" ")
-    assert files_sha256(checkpoint) != digest.hexdigest()
+    assert teacher_sha256(checkpoint) != digest.hexdigest()
 
 
 def test_weights_in_parts_are_all_in_the_identity(tmp_path: Path) -> None:
@@ -90,13 +90,13 @@ def test_weights_in_parts_are_all_in_the_identity(tmp_path: Path) -> None:
     names = weight_files(checkpoint)
     assert names[0] == "model.safetensors.index.json"
     assert len(names) > 2
-    before = files_sha256(checkpoint)
+    before = teacher_sha256(checkpoint)
     last = tmp_path / names[-1]
     last.write_bytes(last.read_bytes()[:-1] + b"\x7f")
-    assert files_sha256(checkpoint) != before
+    assert teacher_sha256(checkpoint) != before
     last.unlink()
     with pytest.raises(ModelError, match=f"weights in safetensors, found no {names[-1]}"):
-        files_sha256(checkpoint)
+        teacher_sha256(checkpoint)
 
 
 @pytest.mark.parametrize("part", ["../model.safetensors", "/etc/passwd", "model.bin"])
@@ -110,7 +110,7 @@ def test_parts_from_elsewhere_are_refused(part: str, tmp_path: Path) -> None:
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     checkpoint = saved(tmp_path)
     (checkpoint.folder / "model.safetensors").rename(checkpoint.folder / "pytorch_model.bin")
-    for use in (files_sha256, load):
+    for use in (teacher_sha256, load):
         with pytest.raises(ModelError, match=r"only pytorch_model\.bin, a pickle"):
             use(checkpoint)
 
@@ -173,12 +173,12 @@ def test_the_tokenizers_files_hold_no_padding_or_truncation(tmp_path: Path) -> N
 def test_the_identity_needs_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from teacher_cache.checkpoint import files_sha256, locate, read_config\n"
+        "from teacher_cache.checkpoint import teacher_sha256, locate, read_config\n"
         "from teacher_cache.labels import teacher_columns\n"
         "checkpoint = locate(sys.argv[1])\n"
         "config = read_config(checkpoint)\n"
         "teacher_columns('t', config, 'single_label_classification', ('dull', 'bright'))\n"
-        "files_sha256(checkpoint)\n"
+        "teacher_sha256(checkpoint)\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)\n"
     )
     command = [sys.executable, "-c", code, str(saved(tmp_path).folder)]

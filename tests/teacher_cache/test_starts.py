@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from shared.errors import ModelError, UsageError
-from teacher_cache.loading import quiet
+from shared.models import quiet
 from teacher_cache.starts import student_depths, student_start
 from tests.miniature import ENCODERS, tiny_model
 
