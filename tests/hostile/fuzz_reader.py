@@ -32,6 +32,8 @@ from shared.examples import Examples
 from shared.identity import CacheFile
 from shared.manifest import Seal
 from shared.reader import Cache, read_record
+from teacher_cache.repair import repair
+from teacher_cache.verify import verify
 from tests.hostile.opener import anonymous_bytes
 
 MEMORY_BYTES = 64 * 2**20
@@ -155,16 +157,36 @@ def digest_is_right(data: bytes) -> bool:
         return False
 
 
-def verdict(root: Path, first: str) -> dict[str, Any]:
-    """How reading ended: the error's class and text, and why it is a find, or None."""
+def verdict(root: Path, first: str, verified: bool) -> dict[str, Any]:
+    """How reading ended: the error's class and text, and why it is a find, or None.
+
+    With `verified`, what is refused must be a finding of `verify`, and repair must have a plan or
+    a named error.
+    """
+    found = _outcome(lambda: read_everything(root, first))
+    if verified and found["find"] is None:
+        looked = _outcome(lambda: _look(root, refused=found["error"] is not None))
+        found["find"] = looked["find"]
+    return found
+
+
+def _outcome(run: Callable[[], object]) -> dict[str, Any]:
     try:
-        read_everything(root, first)
+        run()
     except CacheError as error:
         return {"error": type(error).__name__, "text": str(error)[:300], "find": _fault(error)}
     except BaseException as error:  # whatever else a reader raises is what is looked for
         name = type(error).__name__
         return {"error": name, "text": str(error)[:300], "find": f"{name} is no CacheError"}
     return {"error": None, "text": "", "find": None}
+
+
+def _look(root: Path, refused: bool) -> None:
+    """Verify and plan a repair, neither of which may fail where reading did."""
+    wrong = [finding.message for finding in verify(root, deep=True) if not finding.harmless]
+    _require(bool(wrong) or not refused, "a finding of verify, though a reader refused it")
+    _require(all(message.isprintable() for message in wrong), "printable findings")
+    repair(root, dry_run=True)
 
 
 def _fault(error: CacheError) -> str | None:
@@ -205,7 +227,7 @@ def serve(root: Path, goods: dict[str, dict[str, bytes]], requests: Any, answers
         parsers.watched, parsers.reached = set(case["watched"]), False
         signal.alarm(SECONDS)
         with limited_memory():
-            found = verdict(folder, case["first"])
+            found = verdict(folder, case["first"], case["verified"])
         signal.alarm(0)
         for name in case["files"]:
             if name in good:
@@ -225,6 +247,7 @@ def main(root: Path) -> None:
         paths = [path for path in folder.rglob("*") if path.is_file()]
         goods[folder.name] = {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths}
         read_everything(folder, "MANIFEST.json")
+        _look(folder, refused=False)
     while True:
         child = os.fork()
         if child == 0:

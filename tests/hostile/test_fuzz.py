@@ -164,9 +164,11 @@ def read(root, first):
     elif first == "hang": time.sleep(60)
     elif first == "memory": bytearray(2**28)
     elif first == "raise": {}[first]
+    elif first == "blind": raise CacheError(root, expected=1, found=2, do="go")
     elif first == "long": raise CacheError(root / ("a" * 5000), expected=1, found=2, do="go")
     else: good(root, first)
 fuzz_reader.read_everything, fuzz_reader.SECONDS = read, 2
+fuzz_reader.verify = lambda root, deep: []
 fuzz_reader.main(pathlib.Path(sys.argv[1]))
 """
 FAULTS = {
@@ -175,6 +177,7 @@ FAULTS = {
     "hang": "the reader ended by SIGALRM",
     "memory": "MemoryError is no CacheError",
     "long": "a message of 5",
+    "blind": "Unsound is no CacheError",
 }
 
 
@@ -192,4 +195,4 @@ def test_faults_of_a_reader_are_found(tmp_path: Path) -> None:
             large = {"runs.json": bytes(2**24)}  # more than a reader may use, once it is a request
             found = reader.read(Case("golden-arrow", large, "cache.json", []))
             assert (found["error"], found["find"]) == (None, None)
-    assert fuzz.kept(tmp_path / "finds" / "7-8.zip").steps[0].startswith("7-8, golden-arrow: a mes")
+    assert fuzz.kept(tmp_path / "finds" / "7-8.zip").steps[0].startswith("7-8, golden-arrow: Unso")
