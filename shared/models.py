@@ -14,6 +14,7 @@ CHUNK_BYTES = 1 << 20
 # The files of a model on the Hub that are fetched. Its subfolders hold exports to other runtimes.
 FETCHED = ["*.json", "*.txt", "*.model", "*.safetensors"]
 NOT_FETCHED = ["*/*"]
+PROPOSAL = "use an encoder such as BERT, RoBERTa, MPNet or DeBERTa"
 
 
 def model_folder(name: str) -> Path:

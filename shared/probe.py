@@ -13,9 +13,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import PaddingDependentError
+from shared.errors import CacheError, ModelError, PaddingDependentError
 from shared.examples import Examples
 from shared.mixup import MixBatch
+from shared.models import PROPOSAL, first_line
 
 Logits = npt.NDArray[np.float32]
 PROBE_ROWS = 4
@@ -51,12 +52,25 @@ def probe(
 
     Raises:
         PaddingDependentError: With the difference that was found.
+        ModelError: If the model cannot take the examples at all.
     """
     rows = probe_rows(examples)
     batch = examples.originals(rows, pad_id)
-    together = from_mix(batch)
-    by_ids = relative_difference(together, from_ids(batch))
-    alone = np.concatenate([from_mix(examples.originals([row], pad_id)) for row in rows])
+    try:
+        together = from_mix(batch)
+        with_ids = from_ids(batch)
+        alone = np.concatenate([from_mix(examples.originals([row], pad_id)) for row in rows])
+    except (CacheError, MemoryError):
+        raise
+    except Exception as error:  # of whatever kind a model of others raises
+        raise ModelError(
+            name,
+            expected="a model that takes inputs_embeds, a mask of zeros and ones, and "
+            f"{int(examples.lengths.max())} positions",
+            found=first_line(error),
+            do=f"{PROPOSAL}, or a smaller --max-length",
+        ) from error
+    by_ids = relative_difference(together, with_ids)
     by_padding = relative_difference(alone, together)
     for what, difference in (
         ("from embeddings equal to logits from ids", by_ids),
@@ -67,5 +81,5 @@ def probe(
                 name,
                 expected=f"logits {what} within {TOLERANCE:g} x max(1, |logit|)",
                 found=f"a difference of {difference:.2g}: logits depend on padding",
-                do="use an encoder with absolute masking, such as BERT, RoBERTa, MPNet or DeBERTa",
+                do=PROPOSAL,
             )

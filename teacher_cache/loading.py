@@ -5,13 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from shared.errors import ModelError, UntrainedHeadError
-from shared.models import first_line, quiet
+from shared.models import PROPOSAL, first_line, quiet
 from teacher_cache.checkpoint import Checkpoint, weight_files
-
-# What a library or a model raises that is given what it cannot take: unknown classes or arguments,
-# demands of its own, odd shapes.
-MODEL_FAILURES = (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError)
-PROPOSAL = "use an encoder such as BERT, RoBERTa, MPNet or DeBERTa"
 
 
 def load_model(checkpoint: Checkpoint) -> Any:
@@ -52,7 +47,6 @@ def from_files(
         ModelError: If `transformers` cannot load it.
     """
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
 
     weight_files(checkpoint)
@@ -67,7 +61,7 @@ def from_files(
                 output_loading_info=True,
                 **config,
             )
-    except (OSError, ImportError, SafetensorError, *MODEL_FAILURES) as error:
+    except Exception as error:  # unknown classes or arguments, demands of its own, odd shapes
         raise ModelError(
             checkpoint.name, expected=expected, found=first_line(error), do=do
         ) from error

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import LabelOrderError, ModelError, PaddingDependentError
+from shared.errors import LabelOrderError, ModelError
 from shared.examples import Examples
 from shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
-from shared.models import first_line, quiet
+from shared.models import quiet
 from shared.probe import probe
 from teacher_cache.checkpoint import Checkpoint
 from teacher_cache.device import memory_for, resolve_device
 from teacher_cache.loading import (
-    MODEL_FAILURES,
-    PROPOSAL,
     check_positions,
     load_model,
     pad_id,
@@ -115,25 +113,17 @@ class Teacher:
 
         Raises:
             PaddingDependentError: If the model does not pass the contract's probe.
-            ModelError: If ids or types are beyond its tables.
+            ModelError: If ids or types are beyond its tables, or it cannot take them at all.
         """
         self._check_ids(examples)
-        try:
-            with quiet():
-                probe(
-                    self.name,
-                    examples,
-                    self.pad_id,
-                    from_ids=self._score_ids,
-                    from_mix=lambda batch: self._score(batch, "float32"),
-                )
-        except MODEL_FAILURES as error:
-            raise PaddingDependentError(
+        with quiet():
+            probe(
                 self.name,
-                expected="a model that takes inputs_embeds and an attention_mask of zeros and ones",
-                found=first_line(error),
-                do=PROPOSAL,
-            ) from error
+                examples,
+                self.pad_id,
+                from_ids=self._score_ids,
+                from_mix=lambda batch: self._score(batch, "float32"),
+            )
 
     def choose_dtype(self, requested: str, batch: MixBatch) -> float:
         """Set the format of the pass; returns how far a batch's logits are from float32.

@@ -19,12 +19,13 @@ import numpy.typing as npt
 from shared.errors import ModelError
 from shared.examples import Examples
 from shared.mixup import InputEmbeddings
+from shared.models import PROPOSAL
 from shared.progress import progress
 from shared.scores import REGRESSION
 from teacher_cache.checkpoint import Checkpoint, read_config
 from teacher_cache.data import Data
 from teacher_cache.device import memory_for
-from teacher_cache.loading import PROPOSAL, check_positions, from_files, pad_id
+from teacher_cache.loading import check_positions, from_files, pad_id
 from teacher_cache.teacher import Teacher
 
 if TYPE_CHECKING:

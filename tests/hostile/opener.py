@@ -34,10 +34,10 @@ def anonymous_bytes() -> int:
 
 
 @contextmanager
-def opening(module: str, good: Path) -> Iterator[Open]:
+def opening(module: str, *goods: Path) -> Iterator[Open]:
     """A process of this module, or of one like it: cache, bytes of memory -> what became of it."""
     with subprocess.Popen(
-        [sys.executable, "-m", module, str(good)],
+        [sys.executable, "-m", module, *map(str, goods)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

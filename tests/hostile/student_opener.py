@@ -1,6 +1,6 @@
 """Loads students from caches in forked children with little memory and time, as `train-student`.
 
-    python -m tests.hostile.student_opener GOOD_CACHE < lines of "bytes path"
+    python -m tests.hostile.student_opener GOOD_CACHE… < lines of "bytes path"
 
 Prints a line of JSON per line of input: the error's class and text (null where a student was
 loaded), or the signal that ended the child, and the calls that a file from others must not cause.
@@ -49,6 +49,7 @@ def attempt(root: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    # Loading a good student first imports what is imported late.
-    load_student(Path(sys.argv[1]))
+    # Loading good students first imports what is imported late.
+    for good in sys.argv[1:]:
+        load_student(Path(good))
     opener.serve(attempt, SECONDS)

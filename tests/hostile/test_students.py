@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import Tally
+from tests.hostile import fuzz_students
 from tests.hostile.make_students import LOADED, MEMORY_BYTES, STUDENTS
 from tests.hostile.opener import Open, opening
 from tests.hostile.watch import Watch
@@ -57,3 +60,36 @@ def test_suspicious_but_harmless(load: Open, good: Path, tmp_path: Path, name: s
     with Watch(bait) as watch:
         assert load(root, MEMORY_BYTES) == {"error": None, "text": "", "calls": []}
         assert not watch.opened()
+
+
+@pytest.mark.parametrize(
+    ("seed", "seconds"),
+    [(0, 15), pytest.param(1, 120, marks=[pytest.mark.slow, pytest.mark.timeout(600)])],
+)
+def test_every_case_is_loaded_or_refused(seed: int, seconds: float, tally: Tally) -> None:
+    report = fuzz_students.run(seed, seconds)
+    tally("fuzz executions past the digest", report.executions)
+    assert report.finds == []
+    assert set(report.ends) >= {"loaded", "MalformedError"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        ({"error": "not a CacheError: KeyError"}, "not a CacheError: KeyError"),
+        ({"error": "exit -9"}, "exit -9"),
+        ({"error": "MalformedError", "text": "two\nlines"}, "not one printable line"),
+        ({"calls": ["os.system ('true',)"]}, "the call os.system"),
+    ],
+)
+def test_faults_of_loading_are_found(
+    monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any], fault: str
+) -> None:
+    def load(root: Path, memory_bytes: int) -> dict[str, Any]:
+        return {"error": None, "text": "", "calls": [], **answer}
+
+    monkeypatch.setattr(fuzz_students, "ENCODERS", ("bert",))
+    monkeypatch.setattr(fuzz_students, "opening", lambda module, *goods: nullcontext(load))
+    report = fuzz_students.run(seed=0, seconds=0.1)
+    assert len(report.finds) == report.executions > 0
+    assert fault in report.finds[0]

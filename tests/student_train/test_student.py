@@ -84,6 +84,23 @@ def test_students_that_the_probe_refuses(family: str, cache: Path, tmp_path: Pat
         load(Cache.open(cache), str(folder), None, seed=0)
 
 
+@pytest.mark.parametrize(
+    ("family", "change", "found"),
+    [
+        ("deberta-v2", {"pooler_hidden_act": "geluu"}, "KeyError: 'geluu'"),
+        ("albert", {"num_hidden_groups": 0}, "ZeroDivisionError"),
+    ],
+)
+def test_a_model_that_fails_in_its_own_way(
+    cache: Path, tmp_path: Path, family: str, change: dict[str, Any], found: str
+) -> None:
+    """Found by fuzzing: it loads, and raises what no list of errors foresaw once it is called."""
+    folder = tiny_teacher(tmp_path / family, family, head=False)
+    edit(folder / "config.json", **change)
+    with pytest.raises(ModelError, match=f"takes inputs_embeds.*{found}"):
+        load(Cache.open(cache), str(folder), None, seed=0)
+
+
 def test_a_trained_head_keeps_its_weights(cache: Path, good_teacher: Path) -> None:
     from safetensors.torch import load_file
 
