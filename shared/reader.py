@@ -259,6 +259,7 @@ def read_seal(root: Path, name: str) -> Seal:
 def read_shard(root: Path, record: Record, identity: Identity) -> Columns:
     """A shard's columns from its verified bytes, with values in their ranges."""
     where = root / record.file
+    check_record_sizes(root, (record,), identity)
     data = files.read(
         root, record.file, limit_bytes=SHARD_LIMIT_BYTES, size_bytes=record.size_bytes
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from shared import plan, publish
 from shared.errors import CacheError, MalformedError
+from shared.identity import Identity
 from shared.manifest import Record, Seal
 from shared.mixup import MixBatch
 from shared.reader import (
@@ -46,19 +47,19 @@ def verify(root: Path, deep: bool = False) -> list[Finding]:
     try:
         cache = Cache.open(root)
     except CacheError as error:
-        return [Finding(str(error)), *_records_alone(root)]
+        return [Finding(str(error)), *_records_alone(root, deep)]
     checks: list[Callable[[], object]] = [
         partial(_same_as_longest, root, cache.seal),
         cache.check_alignment,
         *(partial(check_file, root, file) for file in cache.seal.files),
-        *(partial(_shard, cache, record, deep) for record in cache.seal.shards),
+        *(partial(_shard, root, record, cache.identity, deep) for record in cache.seal.shards),
         *(partial(read_split, root, cache.identity, split) for split in cache.identity.splits),
     ]
     if cache.student_depths:
         checks += [partial(cache.student_folder, k) for k in cache.student_depths]
     checks.append(cache.tokenizer_folder)
     found = [Finding(message) for message in dict.fromkeys(_messages(checks))]
-    return [*found, *_records(root, cache), *_left_over(root, cache)]
+    return [*found, *_records(root, cache, deep), *_left_over(root, cache)]
 
 
 def rerun(
@@ -124,11 +125,10 @@ def _mixes(
                 yield split, part, examples.originals(columns["example"][part], pad)
 
 
-def _shard(cache: Cache, record: Record, deep: bool) -> None:
-    columns = cache.read(record)
+def _shard(root: Path, record: Record, identity: Identity, deep: bool) -> None:
+    columns = read_shard(root, record, identity)
     if not deep or record.kind != "pairs":
         return
-    identity = cache.identity
     planned = plan.pairs(
         record.start,
         record.stop,
@@ -143,7 +143,7 @@ def _shard(cache: Cache, record: Record, deep: bool) -> None:
         or (steps > LAM_ULPS).any()
     ):
         raise MalformedError(
-            cache.root / record.file,
+            root / record.file,
             expected="the pairs of the plan",
             found="others",
             do="do not use this cache; build it again",
@@ -161,10 +161,13 @@ def _same_as_longest(root: Path, manifest: Seal) -> None:
         )
 
 
-def _records(root: Path, cache: Cache) -> list[Finding]:
-    """Each sealed record against its file in commits/, and every old seal read again."""
+def _records(root: Path, cache: Cache, deep: bool) -> list[Finding]:
+    """Each sealed record against its file in commits/, the others with their shards, as a later
+    seal would take them, and every old seal read again."""
     checks: list[Callable[[], object]] = []
     checks += [partial(_committed, root, record) for record in cache.seal.shards]
+    unsealed = {*_names_of_records(root)} - {record.name for record in cache.seal.shards}
+    checks += [partial(_unsealed, root, cache.identity, name, deep) for name in sorted(unsealed)]
     seals = sorted((root / "seals").glob("*.json"))
     checks += [partial(_seal, root, f"seals/{path.name}") for path in seals]
     return [Finding(message) for message in _messages(checks)]
@@ -188,18 +191,31 @@ def _seal(root: Path, name: str) -> None:
         )
 
 
-def _records_alone(root: Path) -> list[Finding]:
+def _unsealed(root: Path, identity: Identity, name: str, deep: bool) -> None:
+    record = read_record(root, name)
+    if record.fingerprint != identity.fingerprint:
+        raise MalformedError(
+            root / name,
+            expected=f"a record of the cache {identity.fingerprint[:12]}",
+            found=f"one of {record.fingerprint[:12]}",
+            do="run: cache-teacher repair",
+        )
+    _shard(root, record, identity, deep)
+
+
+def _names_of_records(root: Path) -> list[str]:
+    return sorted(f"commits/{path.name}" for path in (root / "commits").glob("*.json"))
+
+
+def _records_alone(root: Path, deep: bool) -> list[Finding]:
     """What can be said of a cache that does not open: each record, and its shard."""
     try:
         identity = read_cache_file(root).identity
     except CacheError as error:
         return [Finding(str(error))]
-
-    def check(name: str) -> None:
-        read_shard(root, read_record(root, f"commits/{name}"), identity)
-
-    names = sorted(path.name for path in (root / "commits").glob("*.json"))
-    return [Finding(m) for m in _messages([partial(check, name) for name in names])]
+    names = _names_of_records(root)
+    checks = [partial(_unsealed, root, identity, name, deep) for name in names]
+    return [Finding(message) for message in _messages(checks)]
 
 
 def _left_over(root: Path, cache: Cache) -> list[Finding]:
@@ -222,7 +238,7 @@ def _left_over(root: Path, cache: Cache) -> list[Finding]:
     return found
 
 
-def _messages(checks: list[Callable[[], object]]) -> Iterator[str]:
+def _messages(checks: Sequence[Callable[[], object]]) -> Iterator[str]:
     for check in checks:
         try:
             check()

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from shared.canonical import dumps
 from shared.reader import Cache
+from teacher_cache.build import build
 from teacher_cache.cli import cache_teacher
 from teacher_cache.repair import repair
 from teacher_cache.verify import verify
@@ -122,6 +123,31 @@ def test_damage_is_found_repaired_and_filled(cache: Path, damage: str) -> None:
     assert verify(cache, deep=True) == []
     assert (cache / "MANIFEST.json").read_bytes() == manifest
     assert {path: found(path) for path in before} == before
+
+
+@pytest.mark.parametrize("damage", ["shard", "record", "foreign", "large"])
+def test_damage_beyond_the_seal_is_found(cache: Path, damage: str) -> None:
+    """The next seal would take these rows as they are."""
+    shard_format = Cache.open(cache).pair_records[0].shard_format
+    pairs = Cache.open(cache).seal.pairs
+    build(make.job(cache, shard_format, pairs + 32), make.score, accept=lambda logits: None)
+    record = max((cache / "commits").glob("pairs-*"))
+    assert not [finding for finding in verify(cache, deep=True) if not finding.harmless]
+    value = json.loads(record.read_bytes())
+    shard = cache / value["file"]
+    if damage == "foreign":
+        record.write_bytes(dumps({**value, "fingerprint": "f" * 64}))
+    elif damage == "large":  # of holes
+        os.truncate(shard, 2**29)
+        record.write_bytes(dumps({**value, "bytes": 2**29}))
+    else:
+        flip(record if damage == "record" else shard)
+    (found,) = [finding.message for finding in verify(cache) if not finding.harmless]
+    assert record.name in found or shard.name in found
+    assert damage != "large" or "bytes for its rows" in found  # and not one is read
+    repair(cache)
+    make.make(cache, shard_format, pairs + 32)
+    assert verify(cache, deep=True) == []
 
 
 @pytest.mark.parametrize(
