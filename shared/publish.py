@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from shared import files
 from shared.errors import DiskError, OutputError
 
 TEMPORARY_MARK = ".tmp-"
 CLAIM_MARK = ".claim"
+# Nothing else: a loader may be told to open a file of any other name.
+TEMPORARY = re.compile(r".+(\.tmp-[0-9a-f]{16}|\.claim)", re.DOTALL)
+THERE_LIMIT_BYTES = 64 * 2**20
 NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 Check = Callable[[bytes], None]
 
@@ -61,7 +66,7 @@ def create(path: Path, data: bytes) -> bytes | None:
     try:
         _link(temporary, path)
     except FileExistsError:
-        there = path.read_bytes()
+        there = _content(path, max(len(data), THERE_LIMIT_BYTES))
     except OSError as error:
         raise _disk(path, error) from None
     finally:
@@ -102,6 +107,7 @@ def settle(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    sync_folder(folder)
 
 
 def check_writable(root: Path) -> None:
@@ -116,7 +122,14 @@ def check_writable(root: Path) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    return TEMPORARY_MARK in name or name.endswith(CLAIM_MARK)
+    return TEMPORARY.fullmatch(name) is not None
+
+
+def _content(path: Path, limit_bytes: int) -> bytes:
+    try:
+        return files.read(path.parent, path.name, limit_bytes=limit_bytes)
+    except OSError as error:
+        raise _disk(path, error) from None
 
 
 def _umask() -> int:

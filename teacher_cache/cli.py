@@ -212,7 +212,8 @@ def verify(
         click.echo(json.dumps({"wrong": wrong, "left_over": left_over}, indent=1))
     else:
         told = [*wrong, *(f"note: {message}" for message in left_over)]
-        verdict = f"{folder}: {f'{len(wrong)} findings' if wrong else 'in order'}"
+        mending = f"what can be mended: cache-teacher repair {folder} --dry-run"
+        verdict = f"{folder}: {f'{len(wrong)} findings; {mending}' if wrong else 'in order'}"
         click.echo(command.shown([*told, verdict]))
     if wrong:
         raise SystemExit(1)

@@ -6,6 +6,7 @@ may belong to a builder that is running.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,13 +46,13 @@ def repair(root: Path, dry_run: bool = False) -> list[Step]:
     records, found = _records(root)
     bad: dict[str, str] = {}
     for name in sorted({*records, *found, *sealed}):
-        record = records.get(name) or sealed.get(name)
+        record = sealed.get(name) or records.get(name)
         reason = found.get(name)
         damage = _damage(root, record, identity) if record else reason
         if damage:
             bad[name] = damage
             steps += _aside(root, name, record, damage)
-        elif name not in records and record:
+        elif record != records.get(name):
             steps.append(Step("restore", name, reason or "its seal has it, commits/ has not"))
     steps += [
         Step("quarantine", name, f"it lists {listed[0]}")
@@ -72,9 +73,14 @@ def _seals(root: Path) -> tuple[dict[str, Seal], list[Step]]:
     names = [f"seals/{path.name}" for path in sorted((root / "seals").glob("*.json"))]
     for name in (*names, *(["MANIFEST.json"] if (root / "MANIFEST.json").exists() else [])):
         try:
-            seals[name] = read_seal(root, name)
+            seal = read_seal(root, name)
         except CacheError as error:
             steps.append(Step("quarantine", name, str(error)))
+            continue
+        if name in ("MANIFEST.json", seal.name):
+            seals[name] = seal
+        else:
+            steps.append(Step("quarantine", name, f"it is {seal.name}"))
     return seals, steps
 
 
@@ -102,7 +108,7 @@ def _damage(root: Path, record: Record, identity: Identity) -> str | None:
 
 def _aside(root: Path, name: str, record: Record | None, reason: str) -> Iterator[Step]:
     for file in (name, *([record.file] if record else [])):
-        if (root / file).is_symlink() or (root / file).exists():
+        if os.path.lexists(root / file):
             yield Step("quarantine", file, reason)
 
 
@@ -130,7 +136,7 @@ def _lost(root: Path, seals: dict[str, Seal]) -> Iterator[Step]:
 def _free(target: Path) -> Path:
     """`target`, or the first of target.1, target.2, … that an earlier repair has not taken."""
     number, free = 0, target
-    while free.exists():
+    while os.path.lexists(free):
         number += 1
         free = target.with_name(f"{target.name}.{number}")
     return free
@@ -145,7 +151,7 @@ def _carry_out(root: Path, steps: list[Step], sealed: dict[str, Record]) -> None
         elif step.action == "remove":
             publish.remove(path)
         elif step.action == "restore":
-            if path.exists():
+            if os.path.lexists(path):
                 publish.move(path, _free(root / QUARANTINE / step.file))
             publish.create(path, sealed[step.file].to_bytes())
     if any((root / "seals").glob("*.json")):

@@ -30,7 +30,7 @@ from teacher_cache.gate import Gate
 from teacher_cache.labels import teacher_columns
 from teacher_cache.loading import check_vocabulary
 from teacher_cache.options import BuildOptions
-from teacher_cache.seal import covered_files, seal
+from teacher_cache.seal import check_unchanged, seal
 from teacher_cache.tasks import TASKS, headline
 from teacher_cache.teacher import Teacher
 
@@ -125,7 +125,7 @@ def prepare(options: BuildOptions) -> Prepared:
     config = read_config(checkpoint)
     settings = {name: _setting(options, name, there) for name in DEFAULTS}
     if there:
-        covered_files(root)  # before the teacher runs for hours on what cannot be sealed
+        check_unchanged(root, there.identity)
     if there and not options.names_data:
         log.info("continuing %s: examples and settings are those of the cache", root)
         examples, about = read_unsealed_examples(root, there.identity), dict(there.about)

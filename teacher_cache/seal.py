@@ -6,7 +6,7 @@ from pathlib import Path
 
 from shared import files, publish
 from shared.errors import DamagedFileError, UnsealedError
-from shared.identity import CacheFile
+from shared.identity import CacheFile, Identity
 from shared.manifest import COVERED_FILE, CoveredFile, Record, Seal
 from shared.plan import complete_prefix
 from shared.reader import (
@@ -19,6 +19,7 @@ from shared.reader import (
     read_unsealed_examples,
 )
 from shared.scores import metrics
+from shared.shards.layout import KINDS
 from teacher_cache.card import card
 from teacher_cache.commit import records
 
@@ -41,6 +42,7 @@ def seal(root: Path) -> Seal:
         )
     _check_present(root, [*originals, *pairs])
     covered = covered_files(root)
+    _check_unchanged(root, covered, [*originals, *pairs])
     made = Seal(
         fingerprint=file.identity.fingerprint,
         originals=originals[-1].stop,
@@ -97,24 +99,43 @@ def _check_present(root: Path, found: list[Record]) -> None:
 
 
 def covered_files(root: Path) -> list[CoveredFile]:
-    """Size and digest of every file beside the shards that a reader uses, ordered by name.
-
-    Raises:
-        DamagedFileError: If an older seal says otherwise. Published bytes never change, and a new
-            seal must not bless what the older one would refuse.
-    """
+    """Size and digest of every file beside the shards that a reader uses, ordered by name."""
     names = sorted(
         path.relative_to(root).as_posix()
         for pattern in ("cache.json", "examples/*", "tokenizer/*", "student_init/*/*")
         for path in root.glob(pattern)
     )
-    covered = [_digest(root, name) for name in names if COVERED_FILE.fullmatch(name)]
-    if any((root / "seals").glob("*.json")):
-        _check_unchanged(root, covered, _longest(root))
-    return covered
+    return [_digest(root, name) for name in names if COVERED_FILE.fullmatch(name)]
 
 
-def _check_unchanged(root: Path, covered: list[CoveredFile], older: Seal) -> None:
+def check_unchanged(root: Path, identity: Identity) -> None:
+    """What a seal would look at, before the teacher runs for hours on what cannot be sealed.
+
+    Raises:
+        DamagedFileError: If an older seal says otherwise. Published bytes never change, and a new
+            seal must not bless what the older one would refuse.
+    """
+    found = [record for kind in KINDS for record in records(root, kind, identity)]
+    _check_unchanged(root, covered_files(root), found)
+
+
+def _check_unchanged(root: Path, covered: list[CoveredFile], found: list[Record]) -> None:
+    if not any((root / "seals").glob("*.json")):
+        return
+    older = _longest(root)
+    _check_same_files(root, covered, older)
+    sealed = {record.name: record for record in older.shards}
+    for record in found:
+        if sealed.get(record.name, record) != record:
+            raise DamagedFileError(
+                root / record.name,
+                expected=f"the record that {older.name} has",
+                found="another one",
+                do="run: cache-teacher repair, then build again",
+            )
+
+
+def _check_same_files(root: Path, covered: list[CoveredFile], older: Seal) -> None:
     sealed, found = ({file.file: file for file in each} for each in (older.files, covered))
     for name in sorted(sealed.keys() | found.keys()):
         if sealed.get(name) != found.get(name):

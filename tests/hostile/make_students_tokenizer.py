@@ -44,6 +44,7 @@ table(
             {"spm_file": "BAIT", "tokenizer_class": "SpeechT5Tokenizer"},
             (UNSAFE,),
         ),
+        "temporary_file": ({"vocab_file": "vocab.txt.tmp-0123456789abcdef"}, (UNSAFE,)),
         "inputs": ({"init_inputs": ["BAIT"]}, (UNSAFE, MALFORMED)),
         "dictionary_elsewhere": (
             {

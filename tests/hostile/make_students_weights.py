@@ -15,6 +15,7 @@ from tests.hostile.student_registry import (
     MEMORY_BYTES,
     MODEL,
     PADDING,
+    START,
     UNSAFE,
     WEIGHTS,
     Change,
@@ -201,3 +202,16 @@ def weights_of_many_tensors(root: Path, bait: Path) -> None:
     more = with_header(data, json.dumps(header).encode()) + b"\0" * 80_000
     config = read_json(root, CONFIG) | {"num_hidden_layers": 20_000}
     sign(root, {WEIGHTS: more, CONFIG: json.dumps(config).encode()})
+
+
+@student("weights_in_no_seal", MALFORMED)
+def weights_in_no_seal(root: Path, bait: Path) -> None:
+    """An index that is sealed names weights that are not, under a name like that of a left-over."""
+    (root / WEIGHTS).rename(root / START / "w.tmp-1.safetensors")
+    names = header_of((root / START / "w.tmp-1.safetensors").read_bytes()).keys() - {"__metadata__"}
+    table = {"weight_map": dict.fromkeys(sorted(names), "w.tmp-1.safetensors")}
+
+    def edit(seal: dict[str, Any]) -> None:
+        seal["files"] = [file for file in seal["files"] if file["file"] != WEIGHTS]
+
+    sign(root, {f"{START}/model.safetensors.index.json": json.dumps(table).encode()}, edit=edit)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shared import publish
-from shared.errors import DiskError, OutputError
+from shared.errors import DiskError, OutputError, UnsafeFileError
 
 
 def names(folder: Path) -> list[str]:
@@ -44,6 +44,21 @@ def test_of_many_creators_one_succeeds(tmp_path: Path) -> None:
     assert found.count(None) == 1
     assert found.count(path.read_bytes()) == 7
     assert names(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "large"])
+def test_what_is_there_and_cannot_be_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to("nowhere")
+    else:
+        with path.open("wb") as file:
+            file.truncate(2**40)  # of holes
+    with pytest.raises(UnsafeFileError, match="/a: expected"):
+        publish.create(path, b"x")
+    assert names(tmp_path) == ["a"]
 
 
 def test_replace(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from shared.reader import Cache
 from teacher_cache.build import build
 from teacher_cache.cli import cache_teacher
 from teacher_cache.repair import repair
+from teacher_cache.seal import seal
 from teacher_cache.verify import verify
 from tests.goldens import make
 
@@ -65,6 +66,15 @@ def longer(record: Path) -> None:
     record.write_bytes(dumps({**value, "stop": value["stop"] + 8}))
 
 
+def edit(file: Path, **changes: object) -> None:
+    file.write_bytes(dumps({**json.loads(file.read_bytes()), **changes}))
+
+
+def dangling(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("nowhere")
+
+
 RECORD = "commits/pairs-000000016.json"
 TEXTS = {
     "empty": b"",
@@ -89,6 +99,8 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "a lost record": lambda root: (root / "commits/pairs-000000016.json").unlink(),
     "a flipped bit in the manifest": lambda root: flip(root / "MANIFEST.json"),
     "a lost manifest": lambda root: (root / "MANIFEST.json").unlink(),
+    "another value in a record": lambda root: edit(root / RECORD, made={"device": "other"}),
+    "a link to nothing for a record": lambda root: dangling(root / RECORD),
     "a flipped bit in a seal": lambda root: flip(next((root / "seals").glob("*"))),
     "every seal lost": lambda root: shutil.rmtree(root / "seals"),
     "an empty shard": lambda root: os.truncate(shard_of(root), 0),
@@ -123,6 +135,27 @@ def test_damage_is_found_repaired_and_filled(cache: Path, damage: str) -> None:
     assert verify(cache, deep=True) == []
     assert (cache / "MANIFEST.json").read_bytes() == manifest
     assert {path: found(path) for path in before} == before
+
+
+def test_seals_that_are_not_what_their_names_say(cache: Path) -> None:
+    opened = Cache.open(cache)
+    make.make(cache, opened.pair_records[0].shard_format, opened.seal.pairs + 16)
+    manifest = (cache / "MANIFEST.json").read_bytes()
+    swap(*(cache / "seals").iterdir())
+    assert [finding for finding in verify(cache) if not finding.harmless]
+    assert [step.action for step in repair(cache)] == ["quarantine"] * 2
+    seal(cache)
+    assert verify(cache) == []
+    assert (cache / "MANIFEST.json").read_bytes() == manifest
+
+
+def test_a_link_to_nothing_in_quarantine_is_kept(cache: Path) -> None:
+    dangling(cache / RECORD)
+    for _ in range(2):
+        repair(cache)
+        dangling(cache / RECORD)
+    aside = sorted(path.name for path in (cache / "quarantine/commits").iterdir())
+    assert aside == [Path(RECORD).name, f"{Path(RECORD).name}.1"]
 
 
 @pytest.mark.parametrize("damage", ["shard", "record", "foreign", "large"])
@@ -186,7 +219,7 @@ def test_a_sound_cache_needs_nothing(cache: Path) -> None:
 
 
 def test_left_overs_are_removed_after_a_day(cache: Path) -> None:
-    old, young = cache / "data/x.arrow.tmp-1", cache / "data/y.arrow.tmp-2"
+    old, young = (cache / f"data/{name}.arrow.tmp-0123456789abcdef" for name in "xy")
     unnamed = cache / "data/pairs-000000099-0123456789ab.arrow"
     for path in (old, young, unnamed):
         path.write_bytes(b"")
@@ -194,7 +227,7 @@ def test_left_overs_are_removed_after_a_day(cache: Path) -> None:
     os.utime(old, (long_ago, long_ago))
     assert [finding.harmless for finding in verify(cache)] == [True] * 3
     assert [(step.action, step.file) for step in repair(cache)] == [
-        ("remove", "data/x.arrow.tmp-1")
+        ("remove", "data/x.arrow.tmp-0123456789abcdef")
     ]
     assert not old.exists()
     assert young.exists()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from shared.canonical import dumps
 from shared.errors import CacheError, DamagedFileError, UnsealedError
 from shared.examples import Examples
 from shared.plan import complete_prefix
@@ -20,7 +21,7 @@ from teacher_cache.build import build
 from teacher_cache.commit import records
 from teacher_cache.seal import publish_longest, seal
 from teacher_cache.verify import verify
-from tests.numpy_caches import FORMATS, Scorer, accept, job, sealed
+from tests.numpy_caches import FORMATS, Scorer, accept, contents, job, sealed
 
 
 def seals(root: Path) -> list[str]:
@@ -87,6 +88,18 @@ def test_a_longer_seal_does_not_bless_damage(
     with pytest.raises(DamagedFileError, match=f"{name}: expected .*says, found {found}"):
         sealed(root, 40)
     assert (root / "MANIFEST.json").read_bytes() == before
+
+
+def test_a_longer_seal_does_not_bless_another_record(tmp_path: Path) -> None:
+    root = sealed(tmp_path / "cache", 20)
+    build(job(root, 40), Scorer(), accept)
+    record = root / records(root, "pairs", job(root).identity)[0].name
+    value = json.loads(record.read_bytes())
+    record.write_bytes(dumps({**value, "made": {"device": "another"}}))
+    before = contents(root)
+    with pytest.raises(DamagedFileError, match=f"{record.name}: expected the record that seals/"):
+        seal(root)
+    assert contents(root) == before
 
 
 def test_examples_that_are_not_those_of_the_identity(tmp_path: Path) -> None:
