@@ -155,7 +155,6 @@ def save(accelerator: Any, out: Path, step: int, state: State, run: Run) -> None
             (aside / "state.json").write_bytes(state.to_bytes())
             (aside / "run.json").write_bytes(dumps(asdict(run)))
             publish.settle(aside)
-            shutil.rmtree(final, ignore_errors=True)
             publish.move(aside, final)
             for older in folder.glob("*step-*"):
                 if older != final:

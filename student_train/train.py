@@ -84,6 +84,10 @@ def train(options: TrainOptions, observe: Observe | None = None) -> dict[str, An
         place = State(run.seals[0], setup.digest, epoch, step)
         checkpoints.save(accelerator, out, done, place, run)
 
+    def end() -> None:
+        log.info("stopped after step %d of %d; continue with --resume", done, steps)
+        stop.end()
+
     with _progress(accelerator, options, order, done) as advance, Interruption(accelerator) as stop:
         for epoch in range(state.epoch, options.epochs):
             model.train()
@@ -109,10 +113,10 @@ def train(options: TrainOptions, observe: Observe | None = None) -> dict[str, An
                     log.info("%s", _loss_line(epoch, step, means, rate, options, order))
                     if observe:
                         observe(done, means)
-                if stop.requested(done):
+                # After an epoch's last step, validation and the epoch's own checkpoint come first.
+                if stop.requested(done) and step < order.steps_per_epoch:
                     save(epoch, step)
-                    log.info("stopped after step %d of %d; continue with --resume", done, steps)
-                    stop.end()
+                    end()
                 if done % options.checkpoint_steps == 0 and step < order.steps_per_epoch:
                     save(epoch, step)
 
@@ -122,7 +126,7 @@ def train(options: TrainOptions, observe: Observe | None = None) -> dict[str, An
             log.info("epoch %d: %s", epoch + 1, report.scores_line(found))
             save(epoch + 1, 0)
             if stop.requested():
-                stop.end()
+                end()
 
     metrics = report.metrics(options, setup, run, accelerator)
     if accelerator.is_main_process:

@@ -121,6 +121,25 @@ def test_a_run_that_was_killed_resumes_from_its_last_checkpoint(
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_no_checkpoint_takes_the_place_of_the_only_one(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between the removal of one and the renaming of the other would lose the run."""
+    saved: list[int] = []
+    save = checkpoints.save
+
+    def noting(accelerator: Any, out: Path, step: int, *more: Any) -> None:
+        saved.append(step)
+        save(accelerator, out, step, *more)
+
+    monkeypatch.setattr(checkpoints, "save", noting)
+    with pytest.raises(Terminated):
+        train(options(cache, tmp_path / "student"), stop_at(5, signal.SIGTERM))
+    train(options(cache, tmp_path / "student", resume=True))
+    assert 5 in saved
+    assert len(saved) == len(set(saved))
+
+
 def test_ctrl_c_saves_and_is_passed_on(cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "student"
     with pytest.raises(KeyboardInterrupt):
