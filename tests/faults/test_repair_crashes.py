@@ -84,6 +84,16 @@ def contents(root: Path) -> set[bytes]:
     return {path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+def shards_of(root: Path) -> set[str]:
+    return {path.name for path in (root / "data").iterdir()}
+
+
+def seals(root: Path) -> list[str]:
+    """The text of each; a flipped bit may have made it none."""
+    paths = [*root.glob("MANIFEST.json"), *root.glob("seals/*.json")]
+    return [path.read_text(errors="replace") for path in paths]
+
+
 @pytest.mark.parametrize(
     ("damage", "shard_format"),
     [
@@ -101,12 +111,14 @@ def test_killed_at_every_operation(
     tmp_path: Path, damage: Callable[[Path], None], shard_format: str, tally: Tally
 ) -> None:
     start, expected = damaged(tmp_path / "start", shard_format, damage)
-    there = contents(start)
+    there, shards = contents(start), shards_of(start)
     for number in itertools.count():
         root = Path(shutil.copytree(start, tmp_path / "cache"))
         code = in_child(partial(repair, root), Operations(number, kill))
         assert there <= contents(root), f"operation {number}: something was lost"
         assert code in (-9, 100 + DONE)
+        moved = shards - shards_of(root)
+        assert not [seal for seal in seals(root) if any(name in seal for name in moved)]
         with suppress(CacheError):
             read_all(root)
         tally("rows checked", check_mended(root, shard_format, expected))

@@ -170,6 +170,14 @@ def test_the_folder_of_another_cache(tmp_path: Path) -> None:
     assert contents(root) == before
 
 
+def test_a_cache_that_is_cut_otherwise(tmp_path: Path) -> None:
+    """The same rows in shards of another size would be committed twice."""
+    root = sealed(tmp_path / "cache")
+    other = job(root, shard_rows=8)
+    with pytest.raises(OutputError, match=r"cache\.json: expected no file, or the one"):
+        create_cache(root, other.file, other.examples, other.files)
+
+
 def test_a_cache_is_created_by_its_last_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -232,3 +232,51 @@ def test_left_overs_are_removed_after_a_day(cache: Path) -> None:
     assert not old.exists()
     assert young.exists()
     assert unnamed.exists()
+
+
+def make_old(*files: Path) -> None:
+    """Older than what a running builder may still need."""
+    long_ago = time.time() - 25 * 3600
+    for path in files:
+        os.utime(path, (long_ago, long_ago))
+
+
+def test_old_left_overs_of_every_kind_are_removed(cache: Path) -> None:
+    names = [
+        "MANIFEST.json.tmp-0123456789abcdef",
+        "commits/x.json.tmp-0123456789abcdef",
+        "data/pairs-000000099-0123456789ab.arrow",
+    ]
+    for name in names:
+        (cache / name).touch()
+        make_old(cache / name)
+    assert {(step.action, step.file) for step in repair(cache)} == {
+        ("remove", name) for name in names
+    }
+    assert not [name for name in names if (cache / name).exists()]
+
+
+def test_a_shard_that_only_a_seal_names_is_kept(cache: Path) -> None:
+    """Its record is lost and the cache is old: it is no left-over all the same."""
+    make_old(shard_of(cache))
+    (cache / RECORD).unlink()
+    assert [(step.action, step.file) for step in repair(cache)] == [("restore", RECORD)]
+    assert verify(cache) == []
+
+
+def test_a_shard_that_only_a_record_names_is_kept(cache: Path) -> None:
+    """It was committed, and not sealed yet."""
+    opened = Cache.open(cache)
+    longer = make.job(cache, opened.pair_records[0].shard_format, opened.seal.pairs + 32)
+    build(longer, make.score, accept=lambda logits: None)
+    make_old(*(cache / "data").iterdir())
+    assert repair(cache) == []
+
+
+def test_after_a_repair_the_longest_sound_seal_is_read(cache: Path) -> None:
+    before = Cache.open(cache)
+    make.make(cache, before.pair_records[0].shard_format, before.seal.pairs + 32)
+    (cache / Cache.open(cache).pair_records[-1].file).unlink()
+    repair(cache)
+    assert Cache.open(cache).seal == before.seal
+    assert not [finding for finding in verify(cache) if not finding.harmless]

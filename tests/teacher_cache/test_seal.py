@@ -14,6 +14,7 @@ import pytest
 from shared.canonical import dumps
 from shared.errors import CacheError, DamagedFileError, UnsealedError
 from shared.examples import Examples
+from shared.manifest import Seal
 from shared.plan import complete_prefix
 from shared.reader import Cache
 from shared.scores import CLASSIFICATION, metrics
@@ -21,6 +22,7 @@ from teacher_cache.build import build
 from teacher_cache.commit import records
 from teacher_cache.seal import publish_longest, seal
 from teacher_cache.verify import verify
+from tests.hostile.sign import write_seal
 from tests.numpy_caches import FORMATS, Scorer, accept, contents, job, sealed
 
 
@@ -70,6 +72,16 @@ def test_the_longest_seal_is_the_manifest(tmp_path: Path) -> None:
     assert Cache.open(root).seal == long
 
 
+def test_of_equally_long_seals_every_builder_publishes_the_same(tmp_path: Path) -> None:
+    root = sealed(tmp_path / "cache")
+    value = json.loads((root / "MANIFEST.json").read_bytes())
+    for number in range(8):
+        value["shards"][0]["made"] = {"device": str(number)}
+        write_seal(root, value)
+    found = [Seal.from_bytes(path.read_bytes(), path) for path in (root / "seals").iterdir()]
+    assert publish_longest(root).digest == max(each.digest for each in found)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "found"),
     [
@@ -114,6 +126,7 @@ def test_examples_that_are_not_those_of_the_identity(tmp_path: Path) -> None:
     for other in (
         replace(rows, text_a=pa.array(["another", *texts[1:]])),
         replace(rows, labels=rows.labels[::-1].copy()),
+        replace(rows, input_ids=replace(rows.input_ids, flat=rows.input_ids.flat[::-1].copy())),
     ):
         file.write_bytes(other.to_bytes())
         with pytest.raises(DamagedFileError, match=r"train\.arrow: expected sha256"):
