@@ -84,6 +84,20 @@ def seeds() -> None:
 
 
 @pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files and folders that are synced, in order."""
+    names: list[str] = []
+    real = os.fsync
+
+    def watched(descriptor: int) -> None:
+        names.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    return names
+
+
+@pytest.fixture
 def shared_data() -> Path:
     """The folder of real data sets beside the checkout; tests that need it skip without it."""
     if not SHARED_DATA.is_dir():

@@ -119,6 +119,12 @@ def test_no_gaps_where_more_is_there() -> None:
     assert gaps([], 0, 16) == []
 
 
+def test_ranges_that_overlap() -> None:
+    """No builder commits them, and every reader would refuse a seal of them."""
+    assert complete_prefix([(0, 16), (8, 24), (24, 32)]) == 16
+    assert gaps([(0, 32), (8, 16)], 40, 16) == [(32, 40)]
+
+
 def ranges(steps: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Ascending ranges from (rows skipped, rows committed)."""
     found, position = [], 0

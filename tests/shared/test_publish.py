@@ -152,17 +152,7 @@ def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num
     assert names(tmp_path) == ["a", "b.claim"]
 
 
-def test_every_file_and_its_folder_are_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[str] = []
-    real = os.fsync
-
-    def watched(descriptor: int) -> None:
-        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
-        real(descriptor)
-
-    monkeypatch.setattr(os, "fsync", watched)
+def test_every_file_and_its_folder_are_synced(tmp_path: Path, synced: list[str]) -> None:
     for publication in (publish.create, publish.replace):
         publication(tmp_path / "a", b"x")
         assert publish.is_temporary(synced[0])
@@ -170,6 +160,18 @@ def test_every_file_and_its_folder_are_synced(
         synced.clear()
     publish.folder(tmp_path / "b" / "c")
     assert synced == [tmp_path.name, "b"]
+
+
+def test_moves_and_removals_are_synced(tmp_path: Path, synced: list[str]) -> None:
+    """A move in both folders: a name may otherwise come back, or be in neither."""
+    publish.folder(tmp_path / "aside")
+    publish.replace(tmp_path / "a", b"x")
+    synced.clear()
+    publish.move(tmp_path / "a", tmp_path / "aside" / "a")
+    assert sorted(synced) == sorted(["aside", tmp_path.name])
+    synced.clear()
+    publish.remove(tmp_path / "aside" / "a")
+    assert synced == ["aside"]
 
 
 def test_folders(tmp_path: Path) -> None:

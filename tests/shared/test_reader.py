@@ -247,10 +247,31 @@ def test_a_cache_file_of_another_cache(root: Path, tmp_path: Path) -> None:
         Cache.open(root)
 
 
+def test_a_seal_of_fewer_originals(root: Path) -> None:
+    def change(value: dict[str, Any]) -> None:
+        last = [record for record in value["shards"] if record["kind"] == "originals"][-1]
+        value["shards"].remove(last)
+        value["rows"]["originals"] = last["start"]
+
+    signed(root, change)
+    with pytest.raises(MalformedError, match=r"original rows of cache\.json"):
+        Cache.open(root)
+
+
 def test_scores_of_other_labels(root: Path) -> None:
     signed(root, lambda value: value["scores"]["validation"].update(accuracy=0.123))
     with pytest.raises(AlignmentError, match=r"expected validation accuracy 0\.123 as sealed"):
         Cache.open(root).check_alignment()
+
+
+def test_each_score_is_compared_closely(root: Path) -> None:
+    good = (root / "MANIFEST.json").read_bytes()
+    for name, sealed_score in Cache.open(root).seal.scores["validation"].items():
+        change = {name: sealed_score + 1e-6}
+        signed(root, lambda value, change=change: value["scores"]["validation"].update(change))
+        with pytest.raises(AlignmentError, match=f"expected validation {name} "):
+            Cache.open(root).check_alignment()
+        (root / "MANIFEST.json").write_bytes(good)
 
 
 def test_scores_that_are_not_sealed(root: Path) -> None:

@@ -20,3 +20,11 @@ def test_files_get_the_usual_mode(tmp_path: Path) -> None:
         os.umask(before)
     assert file.stat().st_mode & 0o777 == 0o644
     assert file.read_bytes() == b"weights"
+
+
+def test_files_and_then_their_folder_are_synced(tmp_path: Path, synced: list[str]) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes(b"x")
+    publish.settle(tmp_path)
+    assert sorted(synced[:-1]) == ["config.json", "model.safetensors"]
+    assert synced[-1] == tmp_path.name
