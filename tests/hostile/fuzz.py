@@ -166,12 +166,16 @@ def main() -> int:
     parser.add_argument("--finds", type=Path, help="keep what is found in this folder")
     options = parser.parse_args()
     began = time.monotonic()
-    report = run(options.seed, options.seconds, options.finds)
+    return told(run(options.seed, options.seconds, options.finds), time.monotonic() - began)
+
+
+def told(report: Report, seconds: float) -> int:
+    """Print a report; returns the exit status."""
     for about in report.finds:
         print(about)
     for end, count in sorted(report.ends.items()):
         print(f"{count:9,} {end}")
-    rate = report.executions / (time.monotonic() - began)
+    rate = report.executions / seconds
     print(
         f"{report.executions:,} executions ({rate:.0f} a second), {report.past:,} past the digest, "
         f"{len(report.finds)} finds"

@@ -14,32 +14,21 @@ import json
 import shutil
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from tests.hostile import fuzz_json
-from tests.hostile.fuzz import temporary_folder
+from tests.hostile.fuzz import Report, temporary_folder, told
+from tests.hostile.fuzz_reader import MESSAGE_LIMIT
 from tests.hostile.opener import Open, opening
 from tests.hostile.sign import sign
 from tests.hostile.student_registry import MEMORY_BYTES, START, TOKENIZER
 from tests.miniature import ENCODERS, tiny_teacher
 from tests.student_train.caches import make_cache
 
-MESSAGE_LIMIT = 2500
 MUTATIONS = (1, 1, 1, 2, 3)
-
-
-@dataclass(slots=True)
-class Report:
-    """How many cases were loaded; what was found, described; error or "loaded" -> how often."""
-
-    executions: int = 0
-    finds: list[str] = field(default_factory=list)
-    ends: Counter[str] = field(default_factory=Counter)
 
 
 def good_caches(folder: Path) -> dict[str, Path]:
@@ -74,6 +63,7 @@ def _note(report: Report, load: Open, goods: Mapping[str, Path], root: Path, cas
     found = load(root, MEMORY_BYTES)
     shutil.rmtree(root)
     report.executions += 1
+    report.past += 1  # signed, so that its parser sees it
     report.ends[found["error"] or "loaded"] += 1
     if fault := _fault(found):
         report.finds.append(f"{case}, {family}, {name}: {fault} after {steps}")
@@ -116,13 +106,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    report = run(options.seed, options.seconds)
-    for about in report.finds:
-        print(about)
-    for end, count in sorted(report.ends.items()):
-        print(f"{count:9,} {end}")
-    print(f"{report.executions:,} executions, {len(report.finds)} finds")
-    return 1 if report.finds else 0
+    began = time.monotonic()
+    return told(run(options.seed, options.seconds), time.monotonic() - began)
 
 
 if __name__ == "__main__":
