@@ -76,6 +76,22 @@ def files_sha256(folder: Path, names: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def check_vocabulary(where: object, tokenizer: Any, embeddings: int, do: str) -> None:
+    """Refuse a tokenizer of more ids than its model has embeddings.
+
+    Raises:
+        ModelError: Naming both numbers, and what to `do`.
+    """
+    largest = max(tokenizer.get_vocab().values(), default=-1)
+    if largest >= embeddings:
+        raise ModelError(
+            where,
+            expected=f"embeddings for the tokenizer's ids, up to {largest}",
+            found=f"{embeddings} embeddings",
+            do=do,
+        )
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """No bars and no reports of made-up weights from `transformers`: what matters is said here."""

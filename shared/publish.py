@@ -19,7 +19,9 @@ from shared.errors import DiskError, OutputError
 TEMPORARY_MARK = ".tmp-"
 CLAIM_MARK = ".claim"
 # Nothing else: a loader may be told to open a file of any other name.
-TEMPORARY = re.compile(r".+(\.tmp-[0-9a-f]{16}|\.claim)", re.DOTALL)
+TEMPORARY = re.compile(
+    f".+({re.escape(TEMPORARY_MARK)}[0-9a-f]{{16}}|{re.escape(CLAIM_MARK)})", re.DOTALL
+)
 THERE_LIMIT_BYTES = 64 * 2**20
 NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 Check = Callable[[bytes], None]
@@ -121,6 +123,11 @@ def check_writable(root: Path) -> None:
         raise _unwritable(above, PermissionError(errno.EACCES, "no permission to write"))
 
 
+def temporary_beside(path: Path) -> Path:
+    """A path of a name that nobody else uses, for what becomes `path` once it is whole."""
+    return path.with_name(f"{path.name}{TEMPORARY_MARK}{secrets.token_hex(8)}")
+
+
 def is_temporary(name: str) -> bool:
     return TEMPORARY.fullmatch(name) is not None
 
@@ -141,7 +148,7 @@ def _umask() -> int:
 
 def _written(path: Path, data: bytes, check: Check | None) -> Path:
     """A temporary file beside `path` with these bytes, synced, read back and checked."""
-    temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{secrets.token_hex(8)}")
+    temporary = temporary_beside(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:

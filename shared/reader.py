@@ -230,6 +230,11 @@ def read_cache_file(root: Path) -> CacheFile:
     return CacheFile.from_bytes(data, root / "cache.json")
 
 
+def names_in(root: Path, folder: str) -> list[str]:
+    """The names of all records (`commits`) or seals (`seals`), whatever is in them, in order."""
+    return sorted(f"{folder}/{path.name}" for path in (root / folder).glob("*.json"))
+
+
 def read_record(root: Path, name: str) -> Record:
     record = Record.from_bytes(files.read(root, name, limit_bytes=JSON_LIMIT_BYTES), root / name)
     if record.name != name:

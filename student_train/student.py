@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from shared.errors import ModelError
 from shared.examples import Examples
 from shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
-from shared.models import files_sha256, model_folder
+from shared.models import check_vocabulary, files_sha256, model_folder
 from shared.probe import Logits, probe
 from shared.reader import Cache
 from student_train.encode import largest_id, tokenizer_and_examples
@@ -94,7 +94,8 @@ def load(cache: Cache, name: str | None, layers: int | None, seed: int) -> Start
     tokenizer, examples = tokenizer_and_examples(cache, folder, name is not None, tokens)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id or 0
-    _check_vocabulary(folder, tokens, tokenizer, examples)
+    _check_ids(folder, tokens, examples)
+    check_vocabulary(folder, tokenizer, tokens, do="use a student whose tokenizer is its own")
     _probe(name or str(folder), student, examples)
     weights = [file.name for file in folder.glob("*.safetensors")]
     sha256 = files_sha256(folder, ["config.json", *weights])
@@ -114,10 +115,8 @@ def moved(array: np.ndarray[Any, Any], device: torch.device | str) -> Tensor:
     return tensor.to(device)
 
 
-def _check_vocabulary(
-    folder: Path, tokens: int, tokenizer: Any, examples: Mapping[str, Examples]
-) -> None:
-    """Refuse ids that the student has no embeddings for, of examples and of later texts."""
+def _check_ids(folder: Path, tokens: int, examples: Mapping[str, Examples]) -> None:
+    """Refuse examples with ids that the student has no embeddings for."""
     largest = largest_id(examples)
     if largest >= tokens:
         raise ModelError(
@@ -125,14 +124,6 @@ def _check_vocabulary(
             expected=f"embeddings for the cache's ids, up to {largest}",
             found=f"{tokens} embeddings and no tokenizer of its own",
             do="use a student of the same vocabulary, or one that is saved with its tokenizer",
-        )
-    largest = max(tokenizer.get_vocab().values(), default=-1)
-    if largest >= tokens:
-        raise ModelError(
-            folder,
-            expected=f"embeddings for the tokenizer's ids, up to {largest}",
-            found=f"{tokens} embeddings",
-            do="use a student whose tokenizer is its own",
         )
 
 

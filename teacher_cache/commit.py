@@ -54,14 +54,23 @@ def records(root: Path, kind: str, identity: Identity) -> list[Record]:
     names = sorted(path.name for path in (root / "commits").glob(f"{kind}-*.json"))
     found = [read_record(root, f"commits/{name}") for name in names]
     for record in found:
-        if record.fingerprint != identity.fingerprint:
-            raise OutputError(
-                root / record.name,
-                expected=f"a record of the cache {identity.fingerprint[:12]}",
-                found=f"one of {record.fingerprint[:12]}",
-                do="run: cache-teacher repair",
-            )
+        check_owner(root, record, identity)
     return sorted(found, key=lambda record: record.start)
+
+
+def check_owner(root: Path, record: Record, identity: Identity) -> None:
+    """Refuse a record of another cache.
+
+    Raises:
+        OutputError: Naming both fingerprints.
+    """
+    if record.fingerprint != identity.fingerprint:
+        raise OutputError(
+            root / record.name,
+            expected=f"a record of the cache {identity.fingerprint[:12]}",
+            found=f"one of {record.fingerprint[:12]}",
+            do="run: cache-teacher repair",
+        )
 
 
 def is_committed(root: Path, kind: str, start: int) -> bool:

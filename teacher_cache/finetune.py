@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import secrets
 import shutil
 import time
 from collections.abc import Callable
@@ -200,7 +199,7 @@ def _check_new(out: Path) -> None:
 
 def _publish(out: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a folder beside `out`, and put it in place of nothing or an empty one."""
-    aside = out.with_name(f".{out.name}{publish.TEMPORARY_MARK}{secrets.token_hex(8)}")
+    aside = publish.temporary_beside(out.with_name(f".{out.name}"))
     publish.folder(aside)
     try:
         write(aside)

@@ -68,23 +68,6 @@ def from_files(
     return model, {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
 
 
-def check_vocabulary(name: str, model: Any, tokenizer: Any) -> None:
-    """Refuse a tokenizer of more ids than the model has embeddings: students would inherit it.
-
-    Raises:
-        ModelError: Naming both numbers.
-    """
-    largest = max(tokenizer.get_vocab().values(), default=-1)
-    size = model.get_input_embeddings().weight.shape[0]
-    if largest >= size:
-        raise ModelError(
-            name,
-            expected=f"embeddings for the tokenizer's ids, up to {largest}",
-            found=f"{size} embeddings",
-            do="call model.resize_token_embeddings(len(tokenizer)) and save the model again",
-        )
-
-
 def pad_id(name: str, model: Any, tokenizer_pad_id: int | None) -> int:
     """The id that fills up short rows: the model's, else its tokenizer's."""
     pad_id = model.config.pad_token_id

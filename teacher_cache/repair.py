@@ -16,7 +16,8 @@ from shared import publish
 from shared.errors import CacheError
 from shared.identity import Identity
 from shared.manifest import Record, Seal
-from shared.reader import check_file, read_cache_file, read_record, read_seal, read_shard
+from shared.reader import check_file, names_in, read_cache_file, read_record, read_seal, read_shard
+from teacher_cache.commit import check_owner
 from teacher_cache.seal import publish_longest
 
 SECONDS_UNTIL_STALE = 24 * 3600
@@ -70,8 +71,8 @@ def repair(root: Path, dry_run: bool = False) -> list[Step]:
 def _seals(root: Path) -> tuple[dict[str, Seal], list[Step]]:
     """MANIFEST.json and every seal that can be read; the others go aside."""
     seals, steps = {}, []
-    names = [f"seals/{path.name}" for path in sorted((root / "seals").glob("*.json"))]
-    for name in (*names, *(["MANIFEST.json"] if (root / "MANIFEST.json").exists() else [])):
+    manifest = ["MANIFEST.json"] if (root / "MANIFEST.json").exists() else []
+    for name in (*names_in(root, "seals"), *manifest):
         try:
             seal = read_seal(root, name)
         except CacheError as error:
@@ -87,8 +88,7 @@ def _seals(root: Path) -> tuple[dict[str, Seal], list[Step]]:
 def _records(root: Path) -> tuple[dict[str, Record], dict[str, str]]:
     """The records that can be read, and what is wrong with the others."""
     records, wrong = {}, {}
-    for path in sorted((root / "commits").glob("*.json")):
-        name = f"commits/{path.name}"
+    for name in names_in(root, "commits"):
         try:
             records[name] = read_record(root, name)
         except CacheError as error:
@@ -98,8 +98,7 @@ def _records(root: Path) -> tuple[dict[str, Record], dict[str, str]]:
 
 def _damage(root: Path, record: Record, identity: Identity) -> str | None:
     try:
-        if record.fingerprint != identity.fingerprint:
-            return f"a record of another cache, {record.fingerprint[:12]}"
+        check_owner(root, record, identity)
         read_shard(root, record, identity)
     except CacheError as error:
         return str(error)
@@ -154,5 +153,5 @@ def _carry_out(root: Path, steps: list[Step], sealed: dict[str, Record]) -> None
             if os.path.lexists(path):
                 publish.move(path, _free(root / QUARANTINE / step.file))
             publish.create(path, sealed[step.file].to_bytes())
-    if any((root / "seals").glob("*.json")):
+    if names_in(root, "seals"):
         publish_longest(root)

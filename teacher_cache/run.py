@@ -20,6 +20,7 @@ from shared.canonical import dumps
 from shared.errors import DifferentCacheError, OutputError, UsageError
 from shared.examples import Examples
 from shared.identity import CacheFile, Identity, Split
+from shared.models import check_vocabulary
 from shared.progress import duration
 from shared.reader import Cache, read_cache_file, read_unsealed_examples
 from teacher_cache import report
@@ -28,7 +29,6 @@ from teacher_cache.checkpoint import Checkpoint, locate, read_config, teacher_sh
 from teacher_cache.commit import records
 from teacher_cache.gate import Gate
 from teacher_cache.labels import teacher_columns
-from teacher_cache.loading import check_vocabulary
 from teacher_cache.options import BuildOptions
 from teacher_cache.seal import check_unchanged, seal
 from teacher_cache.tasks import TASKS, headline
@@ -266,7 +266,12 @@ def _load(options: BuildOptions, prepared: Prepared) -> Teacher:
         tokenizer_pad_id=tokenizer.pad_token_id,
         device=options.device,
     )
-    check_vocabulary(teacher.name, teacher.model, tokenizer)
+    check_vocabulary(  # students would inherit both
+        teacher.name,
+        tokenizer,
+        teacher.model.get_input_embeddings().weight.shape[0],
+        do="call model.resize_token_embeddings(len(tokenizer)) and save the model again",
+    )
     train = prepared.examples["train"]
     teacher.probe(train)
     some = np.linspace(0, len(train) - 1, min(DTYPE_PROBE_ROWS, len(train))).astype(np.int64)

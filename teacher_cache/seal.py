@@ -13,6 +13,7 @@ from shared.reader import (
     FILE_LIMIT_BYTES,
     GET_AGAIN,
     Cache,
+    names_in,
     read_cache_file,
     read_originals,
     read_seal,
@@ -42,7 +43,7 @@ def seal(root: Path) -> Seal:
         )
     _check_present(root, [*originals, *pairs])
     covered = covered_files(root)
-    _check_unchanged(root, covered, [*originals, *pairs])
+    _compare_with_older(root, covered, [*originals, *pairs])
     made = Seal(
         fingerprint=file.identity.fingerprint,
         originals=originals[-1].stop,
@@ -75,8 +76,7 @@ def publish_longest(root: Path) -> Seal:
 
 
 def _longest(root: Path) -> Seal:
-    names = sorted(path.name for path in (root / "seals").glob("*.json"))
-    seals = [read_seal(root, f"seals/{name}") for name in names]
+    seals = [read_seal(root, name) for name in names_in(root, "seals")]
     return max(seals, key=lambda found: (found.length, found.digest))
 
 
@@ -116,11 +116,11 @@ def check_unchanged(root: Path, identity: Identity) -> None:
             seal must not bless what the older one would refuse.
     """
     found = [record for kind in KINDS for record in records(root, kind, identity)]
-    _check_unchanged(root, covered_files(root), found)
+    _compare_with_older(root, covered_files(root), found)
 
 
-def _check_unchanged(root: Path, covered: list[CoveredFile], found: list[Record]) -> None:
-    if not any((root / "seals").glob("*.json")):
+def _compare_with_older(root: Path, covered: list[CoveredFile], found: list[Record]) -> None:
+    if not names_in(root, "seals"):
         return
     older = _longest(root)
     _check_same_files(root, covered, older)

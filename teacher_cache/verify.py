@@ -18,6 +18,7 @@ from shared.mixup import MixBatch
 from shared.reader import (
     Cache,
     check_file,
+    names_in,
     read_cache_file,
     read_record,
     read_seal,
@@ -25,6 +26,7 @@ from shared.reader import (
     read_split,
 )
 from shared.shards.layout import Columns
+from teacher_cache.commit import check_owner
 
 Logits = npt.NDArray[np.float32]
 ROWS_AT_ONCE = 32
@@ -151,8 +153,7 @@ def _shard(root: Path, record: Record, identity: Identity, deep: bool) -> None:
 
 
 def _same_as_longest(root: Path, manifest: Seal) -> None:
-    names = [f"seals/{path.name}" for path in (root / "seals").glob("*.json")]
-    if manifest.name not in names:
+    if manifest.name not in names_in(root, "seals"):
         raise MalformedError(
             root / "MANIFEST.json",
             expected=f"an equal {manifest.name}",
@@ -166,10 +167,9 @@ def _records(root: Path, cache: Cache, deep: bool) -> list[Finding]:
     seal would take them, and every old seal read again."""
     checks: list[Callable[[], object]] = []
     checks += [partial(_committed, root, record) for record in cache.seal.shards]
-    unsealed = {*_names_of_records(root)} - {record.name for record in cache.seal.shards}
+    unsealed = {*names_in(root, "commits")} - {record.name for record in cache.seal.shards}
     checks += [partial(_unsealed, root, cache.identity, name, deep) for name in sorted(unsealed)]
-    seals = sorted((root / "seals").glob("*.json"))
-    checks += [partial(_seal, root, f"seals/{path.name}") for path in seals]
+    checks += [partial(_seal, root, name) for name in names_in(root, "seals")]
     return [Finding(message) for message in _messages(checks)]
 
 
@@ -193,18 +193,8 @@ def _seal(root: Path, name: str) -> None:
 
 def _unsealed(root: Path, identity: Identity, name: str, deep: bool) -> None:
     record = read_record(root, name)
-    if record.fingerprint != identity.fingerprint:
-        raise MalformedError(
-            root / name,
-            expected=f"a record of the cache {identity.fingerprint[:12]}",
-            found=f"one of {record.fingerprint[:12]}",
-            do="run: cache-teacher repair",
-        )
+    check_owner(root, record, identity)
     _shard(root, record, identity, deep)
-
-
-def _names_of_records(root: Path) -> list[str]:
-    return sorted(f"commits/{path.name}" for path in (root / "commits").glob("*.json"))
 
 
 def _records_alone(root: Path, deep: bool) -> list[Finding]:
@@ -213,7 +203,7 @@ def _records_alone(root: Path, deep: bool) -> list[Finding]:
         identity = read_cache_file(root).identity
     except CacheError as error:
         return [Finding(str(error))]
-    names = _names_of_records(root)
+    names = names_in(root, "commits")
     checks = [partial(_unsealed, root, identity, name, deep) for name in names]
     return [Finding(message) for message in _messages(checks)]
 
