@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from shared.errors import MalformedError
+from mixkd.shared.errors import MalformedError
 
 VALUES_ALLOWED = 2**17
 BYTES_OF_A_VALUE = 24

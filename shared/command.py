@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from shared.errors import CacheError, printable
+from mixkd.shared.errors import CacheError, printable
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -27,8 +27,7 @@ def main(command: click.Command) -> None:
     interrupted. `--debug` anywhere shows tracebacks."""
     debug = "--debug" in sys.argv[1:]
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING, force=True)
-    for package in ("shared", "teacher_cache", "student_train"):
-        logging.getLogger(package).setLevel(logging.INFO)
+    logging.getLogger("mixkd").setLevel(logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a terminal cannot show is escaped, as on stderr: a label's name must stop no run.
         sys.stdout.reconfigure(errors="backslashreplace")

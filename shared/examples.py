@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shared.errors import MalformedError
-from shared.mixup import MixBatch
-from shared.scores import REGRESSION
-from shared.shards.arrow import decode_batch, encode_batch
+from mixkd.shared.cache.codecs.arrow import decode_batch, encode_batch
+from mixkd.shared.errors import MalformedError
+from mixkd.shared.metrics import REGRESSION
+from mixkd.shared.mixup import MixBatch
 
 Array = npt.NDArray[Any]
 
@@ -99,7 +99,7 @@ class Examples:
         return self.mixes(rows, rows, np.ones(np.shape(rows), np.float32), pad_id)
 
     def to_bytes(self) -> bytes:
-        """The Arrow IPC file of this split (columns: `shared/manifest.py`)."""
+        """The Arrow IPC file of this split (columns: `shared/cache/seal.py`)."""
         ids, types = self.input_ids, self.token_type_ids
         columns = {
             "text_a": self.text_a,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.errors import DamagedFileError, MissingFileError, UnsafeFileError
+from mixkd.shared.errors import DamagedFileError, MissingFileError, UnsafeFileError
 
 REMEDY = "get the file again from where the cache was made, or run: cache-teacher verify"
 

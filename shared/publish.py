@@ -13,8 +13,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from shared import files
-from shared.errors import DiskError, OutputError
+from mixkd.shared import files
+from mixkd.shared.errors import DiskError, OutputError
 
 TEMPORARY_MARK = ".tmp-"
 CLAIM_MARK = ".claim"

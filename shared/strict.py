@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from shared.errors import MalformedError
+from mixkd.shared.errors import MalformedError
 
 COUNT_LIMIT = 2**53
 Choice = TypeVar("Choice", bound=str)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import DifferentCacheError
-from shared.examples import Examples
-from shared.mixup import MixBatch, mix
-from shared.order import WINDOW_BATCHES, Order
-from shared.reader import Cache
-from student_train.losses import Part
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.errors import DifferentCacheError
+from mixkd.shared.examples import Examples
+from mixkd.shared.mixup import MixBatch, mix
+from mixkd.student_train.objective.terms import Part
+from mixkd.student_train.order import WINDOW_BATCHES, Order
 
 Rows = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float32]

@@ -20,12 +20,12 @@ from typing import Any
 
 import torch
 
-from shared import publish, strict
-from shared.canonical import dumps, loads
-from shared.errors import DiskError, StateError
-from shared.manifest import JSON_LIMIT_BYTES
-from shared.order import State
-from shared.plan import words
+from mixkd.shared import publish, strict
+from mixkd.shared.cache.seal import JSON_LIMIT_BYTES
+from mixkd.shared.canonical import dumps, loads
+from mixkd.shared.errors import DiskError, StateError
+from mixkd.shared.plan import words
+from mixkd.student_train.order import State
 
 log = logging.getLogger(__name__)
 FOLDER = "checkpoints"

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-
-def _check_shared() -> None:
-    """Fail at once if another package named `shared` comes first on the path."""
-    try:
-        from shared import FORMAT_VERSION  # noqa: F401
-    except ImportError:
-        foreign = importlib.import_module("shared")
-        where = getattr(foreign, "__file__", None) or next(
-            iter(getattr(foreign, "__path__", ["?"]))
-        )
-        raise SystemExit(
-            f"error: {where}: expected mixkd's package 'shared', found another package of that "
-            "name; remove it from the path, or run from another folder"
-        ) from None
-
-
-_check_shared()
-
-from shared import command
-from student_train.losses import DISTANCES, PRESETS
-from student_train.options import DEVICES, DTYPES, TrainOptions
+from mixkd.shared import command
+from mixkd.student_train.objective.terms import DISTANCES, PRESETS
+from mixkd.student_train.options import DEVICES, DTYPES, TrainOptions
 
 DEFAULTS = {
     name: field.default for name, field in TrainOptions.__dataclass_fields__.items()
@@ -91,7 +72,7 @@ def train_student(as_json: bool, debug: bool, **values: Any) -> None:
     """Train a student from a cache of a teacher's logits; neither teacher nor data are needed."""
     options = TrainOptions(**values)
 
-    from student_train.train import train
+    from mixkd.student_train.train import train
 
     metrics = train(options)
     if metrics is None:
@@ -103,7 +84,7 @@ def train_student(as_json: bool, debug: bool, **values: Any) -> None:
         return
     from rich.console import Console
 
-    from student_train.report import table
+    from mixkd.student_train.report import table
 
     Console().print(table(metrics))
     click.echo(f"{options.out_folder}: the student, metrics.json and README.md")

@@ -11,9 +11,9 @@ from accelerate.state import AcceleratorState
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import ProjectConfiguration
 
-from shared.errors import UsageError
-from student_train import checkpoints
-from student_train.options import TrainOptions
+from mixkd.shared.errors import UsageError
+from mixkd.student_train import checkpoints
+from mixkd.student_train.options import TrainOptions
 
 MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
@@ -38,7 +38,7 @@ def make_accelerator(options: TrainOptions, out: Path) -> Accelerator:
     checkpoints.without_wrappers(accelerator)
     if not accelerator.is_main_process:
         # Each process would tell the same.
-        logging.getLogger("student_train").setLevel(logging.WARNING)
+        logging.getLogger("mixkd.student_train").setLevel(logging.WARNING)
     if options.track:
         names = (int, float, str, bool)
         config = {k: v for k, v in options.settings().items() if isinstance(v, names)}

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from shared.errors import DataError
-from shared.examples import Examples, Ragged
-from shared.models import quiet
-from shared.reader import Cache
-from student_train.loading import as_malformed
-from student_train.untrusted_tokenizer import check_tokenizer
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.errors import DataError
+from mixkd.shared.examples import Examples, Ragged
+from mixkd.shared.models.files import quiet
+from mixkd.shared.models.untrusted_tokenizer import check_tokenizer
+from mixkd.student_train.loading import as_malformed
 
 log = logging.getLogger(__name__)
 ENCODE_ROWS = 1024

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shared.examples import Examples
-from shared.mixup import MixBatch
-from shared.scores import REGRESSION, metrics
+from mixkd.shared.examples import Examples
+from mixkd.shared.metrics import REGRESSION, metrics
+from mixkd.shared.mixup import MixBatch
 
 Logits = npt.NDArray[np.float32]
 Double = npt.NDArray[np.float64]
@@ -52,7 +52,7 @@ def evaluation(
         student, teacher: Logits [n, C].
 
     Returns:
-        The metrics of `shared.scores`. Classification adds `teacher_agreement` (share of equal
+        The metrics of `shared.metrics`. Classification adds `teacher_agreement` (share of equal
         predictions), `teacher_kl` (mean KL(teacher || student) at temperature 1, in nats) and
         `calibration_error`; regression adds `teacher_mse` and `teacher_pearson`.
     """

@@ -7,7 +7,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from shared.command import Terminated
+from mixkd.shared.command import Terminated
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Asking the other processes costs a synchronisation; torchrun waits 30 s before it kills.

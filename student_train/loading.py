@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from shared.errors import LabelOrderError, MalformedError, ModelError
-from shared.identity import Identity
-from shared.models import quiet
-from student_train.untrusted import (
+from mixkd.shared.cache.header import Identity
+from mixkd.shared.errors import LabelOrderError, MalformedError, ModelError
+from mixkd.shared.models.files import quiet
+from mixkd.shared.models.untrusted import (
     check_folder,
     check_numbers,
     check_shapes,

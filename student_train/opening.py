@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.errors import CacheError, StateError, printable
-from shared.reader import Cache
-from student_train.batches import check_same
-from student_train.evaluate import headline
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.errors import CacheError, StateError, printable
+from mixkd.student_train.batches import check_same
+from mixkd.student_train.evaluate import headline
 
 log = logging.getLogger(__name__)
 NAMES_SHOWN = 6

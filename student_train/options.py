@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from shared.errors import UsageError
-from student_train.losses import DISTANCES, PRESETS, Distance, Weights
+from mixkd.shared.errors import UsageError
+from mixkd.student_train.objective.terms import DISTANCES, PRESETS, Distance, Weights
 
 Device = Literal["auto", "cpu", "cuda"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]

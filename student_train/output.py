@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from shared import publish
-from shared.errors import OutputError
-from student_train import checkpoints
+from mixkd.shared import publish
+from mixkd.shared.errors import OutputError
+from mixkd.student_train import checkpoints
 
 LAST_FILE = "config.json"
 RUN_FOLDERS = (checkpoints.FOLDER, "logs")

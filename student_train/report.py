@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared import FORMAT_VERSION
-from shared.errors import printable
-from shared.scores import REGRESSION
-from shared.scores import metrics as scores_of
-from student_train.evaluate import calibration_error, headline
+from mixkd.shared import FORMAT_VERSION
+from mixkd.shared.errors import printable
+from mixkd.shared.metrics import REGRESSION
+from mixkd.shared.metrics import metrics as scores_of
+from mixkd.student_train.evaluate import calibration_error, headline
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shared.reader import Cache
-    from student_train.checkpoints import Run
-    from student_train.options import TrainOptions
-    from student_train.setup import Setup
+    from mixkd.shared.cache.reader import Cache
+    from mixkd.student_train.checkpoints import Run
+    from mixkd.student_train.options import TrainOptions
+    from mixkd.student_train.prepare import Setup
 
 PACKAGES = ("mixkd", "torch", "transformers", "accelerate", "numpy", "pyarrow")
 DTYPES_USED = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}

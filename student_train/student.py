@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shared.errors import ModelError
-from shared.examples import Examples
-from shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
-from shared.models import check_vocabulary, files_sha256, model_folder
-from shared.probe import Logits, probe
-from shared.reader import Cache
-from student_train.encode import largest_id, tokenizer_and_examples
-from student_train.loading import load_model
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.errors import ModelError
+from mixkd.shared.examples import Examples
+from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
+from mixkd.shared.models.files import check_vocabulary, files_sha256, model_folder
+from mixkd.shared.models.probe import Logits, probe
+from mixkd.student_train.encode import largest_id, tokenizer_and_examples
+from mixkd.student_train.loading import load_model
 
 
 class Student(nn.Module):

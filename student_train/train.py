@@ -22,21 +22,21 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from shared.errors import LogitsError
-from shared.mixup import MixBatch
-from shared.models import quiet
-from shared.order import Order, State
-from shared.progress import progress
-from student_train import checkpoints, output, report
-from student_train.batches import Batch, batches
-from student_train.checkpoints import Run
-from student_train.device import make_accelerator
-from student_train.evaluate import Logits, evaluation, predictions
-from student_train.interrupt import Interruption
-from student_train.losses import Part, Rows
-from student_train.options import TrainOptions
-from student_train.setup import Setup, prepare
-from student_train.student import Start, Student, as_array, moved, tensors
+from mixkd.shared.errors import LogitsError
+from mixkd.shared.mixup import MixBatch
+from mixkd.shared.models.files import quiet
+from mixkd.shared.progress import progress
+from mixkd.student_train import checkpoints, output, report
+from mixkd.student_train.batches import Batch, batches
+from mixkd.student_train.checkpoints import Run
+from mixkd.student_train.device import make_accelerator
+from mixkd.student_train.evaluate import Logits, evaluation, predictions
+from mixkd.student_train.interrupt import Interruption
+from mixkd.student_train.objective.terms import Part, Rows
+from mixkd.student_train.options import TrainOptions
+from mixkd.student_train.order import Order, State
+from mixkd.student_train.prepare import Setup, prepare
+from mixkd.student_train.student import Start, Student, as_array, moved, tensors
 
 log = logging.getLogger(__name__)
 CLIP_NORM = 1.0

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shared import plan
-from shared.errors import LogitsError
-from shared.examples import Examples
-from shared.identity import CacheFile, Identity
-from shared.mixup import MixBatch
-from shared.progress import progress
-from shared.reader import original_keys
-from shared.shards.layout import Columns
-from teacher_cache.commit import Committer, committed, create_cache, is_committed
+from mixkd.shared import plan
+from mixkd.shared.cache.header import CacheFile, Identity
+from mixkd.shared.cache.layout import Columns
+from mixkd.shared.cache.reader import original_keys
+from mixkd.shared.cache.writer import Committer, committed, create_cache, is_committed
+from mixkd.shared.errors import LogitsError
+from mixkd.shared.examples import Examples
+from mixkd.shared.mixup import MixBatch
+from mixkd.shared.progress import progress
 
 log = logging.getLogger(__name__)
 Logits = npt.NDArray[np.float32]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from pathlib import Path
@@ -10,17 +9,7 @@ from typing import Any
 
 import click
 
-try:
-    from shared import FORMAT_VERSION
-except ImportError:
-    foreign = importlib.import_module("shared")
-    raise SystemExit(
-        f"error: {getattr(foreign, '__file__', None) or list(foreign.__path__)}: expected mixkd's "
-        "package 'shared', found another package of that name; remove it from the path, or run "
-        "from another folder"
-    ) from None
-
-from shared import command
+from mixkd.shared import FORMAT_VERSION, command
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?")
 SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
@@ -132,14 +121,14 @@ def build(as_json: bool, **values: Any) -> None:
     Run the same command again to continue; ask for more pairs to extend. Options that are left out
     are those the cache was made with.
     """
-    from teacher_cache.options import BuildOptions
-    from teacher_cache.report import lines
+    from mixkd.shared.cache.facts import lines
+    from mixkd.teacher_cache.options import BuildOptions
 
     values["text_columns"] = tuple(filter(None, values["text_columns"]))
     values["label_names"] = tuple(filter(None, values["label_names"]))
     options = BuildOptions(**values)
 
-    from teacher_cache.run import cache_teacher as run
+    from mixkd.teacher_cache.run import cache_teacher as run
 
     found = run(options)
     if found is None:
@@ -163,7 +152,7 @@ def build(as_json: bool, **values: Any) -> None:
 @debug
 def seal(folder: Path, as_json: bool) -> None:
     """Seal the complete part of an unfinished cache, so that it can be used as it is."""
-    from teacher_cache.seal import seal as make
+    from mixkd.shared.cache.sealing import seal as make
 
     made = make(folder)
     if as_json:
@@ -179,8 +168,8 @@ def seal(folder: Path, as_json: bool) -> None:
 @debug
 def info(folder: Path, as_json: bool) -> None:
     """Say what a cache holds, how good its teacher is, and what its pairs add."""
-    from shared.reader import Cache
-    from teacher_cache.report import facts, lines
+    from mixkd.shared.cache.facts import facts, lines
+    from mixkd.shared.cache.reader import Cache
 
     found = facts(Cache.open(folder))
     click.echo(json.dumps(found, indent=1) if as_json else command.shown(lines(found)))
@@ -200,8 +189,8 @@ def verify(
     folder: Path, deep: bool, teacher: str | None, rows: int, device: str, as_json: bool
 ) -> None:
     """Check a cache's structure and every digest; name every finding."""
-    from teacher_cache.rerun import verify_with_teacher
-    from teacher_cache.verify import verify as look
+    from mixkd.shared.cache.verify import verify as look
+    from mixkd.teacher_cache.rerun import verify_with_teacher
 
     found = look(folder, deep)
     if teacher and not any(not finding.harmless for finding in found):
@@ -228,8 +217,8 @@ def repair(folder: Path, dry_run: bool, as_json: bool) -> None:
     """Move what is damaged to quarantine/; the next build fills the gap and seals anew."""
     from dataclasses import asdict
 
-    from teacher_cache.repair import GET_AGAIN
-    from teacher_cache.repair import repair as mend
+    from mixkd.shared.cache.repair import GET_AGAIN
+    from mixkd.shared.cache.repair import repair as mend
 
     steps = mend(folder, dry_run)
     lost = [step for step in steps if step.action == GET_AGAIN]
@@ -267,8 +256,8 @@ def repair(folder: Path, dry_run: bool, as_json: bool) -> None:
 @debug
 def finetune(as_json: bool, **values: Any) -> None:
     """Make a teacher: fine-tune a pretrained encoder on a task."""
-    from teacher_cache.finetune import FinetuneOptions
-    from teacher_cache.finetune import finetune as run
+    from mixkd.teacher_cache.finetune import FinetuneOptions
+    from mixkd.teacher_cache.finetune import finetune as run
 
     values["text_columns"] = tuple(filter(None, values["text_columns"]))
     values["label_names"] = tuple(filter(None, values["label_names"]))

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from shared import canonical, publish
-from shared.errors import OutputError, UsageError
-from shared.models import quiet
-from teacher_cache.data import DataSpec
+from mixkd.shared import canonical, publish
+from mixkd.shared.errors import OutputError, UsageError
+from mixkd.shared.models.files import quiet
+from mixkd.teacher_cache.data.load import DataSpec
 
 if TYPE_CHECKING:
-    from shared.examples import Examples
-    from teacher_cache.teacher import Teacher
+    from mixkd.shared.examples import Examples
+    from mixkd.teacher_cache.teacher import Teacher
 
 log = logging.getLogger(__name__)
 DTYPES = ("auto", "float32", "bfloat16")
@@ -105,7 +105,7 @@ class Finetuned:
 
     Attributes:
         out: The teacher's folder.
-        scores: Validation split -> metrics of `shared.scores`.
+        scores: Validation split -> metrics of `mixkd.shared.metrics`.
         metric: The task's headline among them.
     """
 
@@ -123,14 +123,14 @@ def finetune(options: FinetuneOptions) -> Finetuned:
     """
     import torch
 
-    from shared.scores import metrics
-    from teacher_cache.checkpoint import locate
-    from teacher_cache.data import load
-    from teacher_cache.device import resolve_device
-    from teacher_cache.encode import tokenise
-    from teacher_cache.precision import natively_bfloat16
-    from teacher_cache.tokenizer import load_tokenizer
-    from teacher_cache.training import Course, fit, load_for
+    from mixkd.shared.metrics import metrics
+    from mixkd.shared.models.checkpoint import locate
+    from mixkd.shared.models.device import resolve_device
+    from mixkd.shared.models.tokenizer import load_tokenizer
+    from mixkd.teacher_cache.data.encode import tokenise
+    from mixkd.teacher_cache.data.load import load
+    from mixkd.teacher_cache.precision import natively_bfloat16
+    from mixkd.teacher_cache.training import Course, fit, load_for
 
     began = time.monotonic()
     out = options.out_folder

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import WeakTeacherError
-from shared.examples import Examples
-from shared.identity import Identity
-from shared.scores import REGRESSION, metrics
+from mixkd.shared.cache.header import Identity
+from mixkd.shared.errors import WeakTeacherError
+from mixkd.shared.examples import Examples
+from mixkd.shared.metrics import REGRESSION, metrics
 
 log = logging.getLogger(__name__)
 Logits = npt.NDArray[np.float32]

@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from shared.errors import LabelOrderError, UsageError
-from shared.scores import REGRESSION
+from mixkd.shared.errors import LabelOrderError, UsageError
+from mixkd.shared.metrics import REGRESSION
 
 INVENTED_NAME = re.compile(r"LABEL_\d+")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.errors import UsageError
-from shared.mixup import MASK_RULES
-from teacher_cache.data import DataSpec
+from mixkd.shared.errors import UsageError
+from mixkd.shared.mixup import MASK_RULES
+from mixkd.teacher_cache.data.load import DataSpec
 
 SHARD_FORMATS = ("arrow", "hdf5")
 LOGITS_DTYPES = ("float32", "float16")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import LogitsError, UsageError
+from mixkd.shared.errors import LogitsError, UsageError
 
 if TYPE_CHECKING:
     import torch

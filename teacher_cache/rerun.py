@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.reader import Cache
-from teacher_cache.checkpoint import locate, teacher_sha256
-from teacher_cache.teacher import Teacher
-from teacher_cache.tokenizer import load_tokenizer
-from teacher_cache.verify import Finding, rerun
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.verify import Finding, rerun
+from mixkd.shared.models.checkpoint import locate, teacher_sha256
+from mixkd.shared.models.tokenizer import load_tokenizer
+from mixkd.teacher_cache.teacher import Teacher
 
 FLOAT32_TOLERANCE = 1e-4
 LOW_PRECISION_FACTOR = 4

@@ -15,24 +15,24 @@ from typing import Any
 
 import numpy as np
 
-from shared import plan, publish
-from shared.canonical import dumps
-from shared.errors import DifferentCacheError, OutputError, UsageError
-from shared.examples import Examples
-from shared.identity import CacheFile, Identity, Split
-from shared.models import check_vocabulary
-from shared.progress import duration
-from shared.reader import Cache, read_cache_file, read_unsealed_examples
-from teacher_cache import report
-from teacher_cache.build import Job, build, missing_rows
-from teacher_cache.checkpoint import Checkpoint, locate, read_config, teacher_sha256
-from teacher_cache.commit import records
-from teacher_cache.gate import Gate
-from teacher_cache.labels import teacher_columns
-from teacher_cache.options import BuildOptions
-from teacher_cache.seal import check_unchanged, seal
-from teacher_cache.tasks import TASKS, headline
-from teacher_cache.teacher import Teacher
+from mixkd.shared import plan, publish
+from mixkd.shared.cache import facts as report
+from mixkd.shared.cache.header import CacheFile, Identity, Split
+from mixkd.shared.cache.reader import Cache, read_cache_file, read_unsealed_examples
+from mixkd.shared.cache.sealing import check_unchanged, seal
+from mixkd.shared.cache.writer import records
+from mixkd.shared.canonical import dumps
+from mixkd.shared.errors import DifferentCacheError, OutputError, UsageError
+from mixkd.shared.examples import Examples
+from mixkd.shared.models.checkpoint import Checkpoint, locate, read_config, teacher_sha256
+from mixkd.shared.models.files import check_vocabulary
+from mixkd.shared.progress import duration
+from mixkd.teacher_cache.build import Job, build, missing_rows
+from mixkd.teacher_cache.data.tasks import TASKS, headline
+from mixkd.teacher_cache.gate import Gate
+from mixkd.teacher_cache.labels import teacher_columns
+from mixkd.teacher_cache.options import BuildOptions
+from mixkd.teacher_cache.teacher import Teacher
 
 log = logging.getLogger(__name__)
 
@@ -132,9 +132,9 @@ def prepare(options: BuildOptions) -> Prepared:
         problem_type, names = there.identity.problem_type, there.identity.label_names
         texts = {split.name: split.texts_sha256 for split in there.identity.splits}
     else:
-        from teacher_cache.data import load
-        from teacher_cache.encode import tokenise
-        from teacher_cache.tokenizer import load_tokenizer
+        from mixkd.shared.models.tokenizer import load_tokenizer
+        from mixkd.teacher_cache.data.encode import tokenise
+        from mixkd.teacher_cache.data.load import load
 
         data = load(options.data_spec)
         problem_type, names, about = data.problem_type, data.label_names, dict(data.about)
@@ -253,7 +253,7 @@ def _job(options: BuildOptions, prepared: Prepared) -> Job:
 
 
 def _load(options: BuildOptions, prepared: Prepared) -> Teacher:
-    from teacher_cache.tokenizer import load_tokenizer
+    from mixkd.shared.models.tokenizer import load_tokenizer
 
     identity = prepared.file.identity
     longest = max(int(rows.lengths.max()) for rows in prepared.examples.values())
@@ -294,8 +294,8 @@ def _with_teacher(job: Job, options: BuildOptions, prepared: Prepared, teacher: 
 
     files: dict[str, bytes] = {}
     if prepared.new:
-        from teacher_cache.starts import student_depths, student_start
-        from teacher_cache.tokenizer import tokenizer_files
+        from mixkd.shared.models.tokenizer import tokenizer_files
+        from mixkd.teacher_cache.starts import student_depths, student_start
 
         for name, data in tokenizer_files(prepared.checkpoint).items():
             files[f"tokenizer/{name}"] = data

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.errors import ModelError, UsageError
-from shared.models import quiet
+from mixkd.shared.errors import ModelError, UsageError
+from mixkd.shared.models.files import quiet
 
 FILE_NAME = re.compile(r"[A-Za-z0-9._-]+\.(json|safetensors)")
 # What a config says about a head or about where it came from.

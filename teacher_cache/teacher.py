@@ -10,19 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import LabelOrderError, ModelError
-from shared.examples import Examples
-from shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
-from shared.models import quiet
-from shared.probe import probe
-from teacher_cache.checkpoint import Checkpoint
-from teacher_cache.device import memory_for, resolve_device
-from teacher_cache.loading import (
-    check_positions,
-    load_model,
-    pad_id,
-)
-from teacher_cache.precision import Dtype, choose_dtype
+from mixkd.shared.errors import LabelOrderError, ModelError
+from mixkd.shared.examples import Examples
+from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
+from mixkd.shared.models.checkpoint import Checkpoint
+from mixkd.shared.models.device import memory_for, resolve_device
+from mixkd.shared.models.files import quiet
+from mixkd.shared.models.loading import check_positions, load_model, pad_id
+from mixkd.shared.models.probe import probe
+from mixkd.teacher_cache.precision import Dtype, choose_dtype
 
 if TYPE_CHECKING:
     import torch

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import ModelError
-from shared.examples import Examples
-from shared.mixup import InputEmbeddings
-from shared.models import PROPOSAL
-from shared.progress import progress
-from shared.scores import REGRESSION
-from teacher_cache.checkpoint import Checkpoint, read_config
-from teacher_cache.data import Data
-from teacher_cache.device import memory_for
-from teacher_cache.loading import check_positions, from_files, pad_id
-from teacher_cache.teacher import Teacher
+from mixkd.shared.errors import ModelError
+from mixkd.shared.examples import Examples
+from mixkd.shared.metrics import REGRESSION
+from mixkd.shared.mixup import InputEmbeddings
+from mixkd.shared.models.checkpoint import Checkpoint, read_config
+from mixkd.shared.models.device import memory_for
+from mixkd.shared.models.files import PROPOSAL
+from mixkd.shared.models.loading import check_positions, from_files, pad_id
+from mixkd.shared.progress import progress
+from mixkd.teacher_cache.data.load import Data
+from mixkd.teacher_cache.teacher import Teacher
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from shared.scores import CLASSIFICATION, REGRESSION
+from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 
 CUES = ("dull", "bright", "odd", "warm", "cold", "loud", "quiet", "sharp")
 FILLERS = (

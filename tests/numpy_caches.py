@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shared.examples import Examples, Ragged, texts_sha256
-from shared.identity import CacheFile, Identity, Split
-from shared.mixup import MixBatch
-from shared.plan import Pairs, pairs
-from shared.scores import CLASSIFICATION, REGRESSION
-from teacher_cache.build import Job, build
-from teacher_cache.seal import seal
+from mixkd.shared.cache.header import CacheFile, Identity, Split
+from mixkd.shared.cache.sealing import seal
+from mixkd.shared.examples import Examples, Ragged, texts_sha256
+from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.mixup import MixBatch
+from mixkd.shared.plan import Pairs, pairs
+from mixkd.teacher_cache.build import Job, build
 
 FORMATS = ("arrow", "hdf5")
 TRAIN, VALIDATION = 30, 12

@@ -11,15 +11,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from shared.reader import Cache
-from student_train.cli import train_student
-from student_train.losses import PRESETS
-from teacher_cache.cli import cache_teacher
+from mixkd.shared.cache.reader import Cache
+from mixkd.student_train.cli import train_student
+from mixkd.student_train.objective.terms import PRESETS
+from mixkd.teacher_cache.cli import cache_teacher
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-LAUNCH = "accelerate launch --num_processes 2 -m student_train.cli"
+LAUNCH = "accelerate launch --num_processes 2 -m mixkd.student_train.cli"
 TOOLS: dict[str, click.Command] = {"cache-teacher": cache_teacher, "train-student": train_student}
 
 

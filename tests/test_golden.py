@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.plan import pairs
-from shared.reader import Cache
-from teacher_cache.verify import verify
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.verify import verify
+from mixkd.shared.plan import pairs
 from tests.goldens import make
 
 GOLDENS = Path(__file__).parent / "goldens"

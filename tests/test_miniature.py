@@ -33,7 +33,7 @@ def test_a_trained_teacher_has_learnt_the_text(
 ) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from shared.scores import CLASSIFICATION, REGRESSION, metrics
+    from mixkd.shared.metrics import CLASSIFICATION, REGRESSION, metrics
 
     folder = miniature.trained_teacher(tmp_path / "teacher", classes=classes, pairs=pairs)
     data = miniature.tiny_data(tmp_path / "data", 96, classes, pairs)

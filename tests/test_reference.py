@@ -13,10 +13,10 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from shared import shards
-from shared.reader import Cache
-from teacher_cache.options import BuildOptions
-from teacher_cache.run import cache_teacher
+from mixkd.shared.cache import codecs as shards
+from mixkd.shared.cache.reader import Cache
+from mixkd.teacher_cache.options import BuildOptions
+from mixkd.teacher_cache.run import cache_teacher
 from tests.miniature import WITHOUT_TYPES, label_names, tiny_data, tiny_teacher
 
 TOLERANCE = 1e-4

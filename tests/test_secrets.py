@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from shared.command import Terminated
-from shared.errors import CacheError
-from student_train.options import TrainOptions
-from student_train.train import train
-from teacher_cache.options import BuildOptions
-from teacher_cache.run import cache_teacher
+from mixkd.shared.command import Terminated
+from mixkd.shared.errors import CacheError
+from mixkd.student_train.options import TrainOptions
+from mixkd.student_train.train import train
+from mixkd.teacher_cache.options import BuildOptions
+from mixkd.teacher_cache.run import cache_teacher
 from tests.numpy_caches import sealed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,8 +100,8 @@ def test_builds_and_students_hold_none(
 @pytest.mark.parametrize(
     "words",
     [
-        ("student_train.cli", "--cache", "nowhere", "--student", "no/body"),
-        ("teacher_cache.cli", "--task", "rte", "--teacher", "nobody/nothing", "--pairs", "5"),
+        ("mixkd.student_train.cli", "--cache", "nowhere", "--student", "no/body"),
+        ("mixkd.teacher_cache.cli", "--task", "rte", "--teacher", "nobody/nothing", "--pairs", "5"),
     ],
 )
 def test_failures_tell_none_even_with_tracebacks(

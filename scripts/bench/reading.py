@@ -17,10 +17,10 @@ from pathlib import Path
 
 import click
 
+from mixkd.shared.cache import codecs as shards
+from mixkd.shared.cache.reader import Cache, check_file
+from mixkd.shared.cache.verify import verify
 from scripts.bench import synthetic
-from shared import shards
-from shared.reader import Cache, check_file
-from teacher_cache.verify import verify
 
 
 def read_bytes(root: Path) -> None:

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mixkd.shared.cache.reader import Cache
+from mixkd.student_train.batches import Pairs
+from mixkd.student_train.order import Order
 from scripts.bench.synthetic import expected, table
-from shared.order import Order
-from shared.reader import Cache
-from student_train.batches import Pairs
 
 
 def anonymous_mib() -> float:

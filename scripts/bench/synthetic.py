@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from shared import shards
-from shared.canonical import sha256_hex
-from shared.examples import Examples, Ragged, texts_sha256
-from shared.identity import CacheFile, Identity, Split
-from shared.manifest import KINDS, Record, shard_name
-from shared.plan import gaps, pairs, words
-from shared.reader import original_keys
-from shared.scores import CLASSIFICATION
-from shared.shards.layout import Columns
-from teacher_cache.commit import create_cache
-from teacher_cache.seal import seal
+from mixkd.shared.cache import codecs as shards
+from mixkd.shared.cache.header import CacheFile, Identity, Split
+from mixkd.shared.cache.layout import Columns
+from mixkd.shared.cache.reader import original_keys
+from mixkd.shared.cache.seal import KINDS, Record, shard_name
+from mixkd.shared.cache.sealing import seal
+from mixkd.shared.cache.writer import create_cache
+from mixkd.shared.canonical import sha256_hex
+from mixkd.shared.examples import Examples, Ragged, texts_sha256
+from mixkd.shared.metrics import CLASSIFICATION
+from mixkd.shared.plan import gaps, pairs, words
 
 TRAIN, VALIDATION = 60_000, 1_000
 CLASSES = 2

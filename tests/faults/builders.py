@@ -18,9 +18,9 @@ import sys
 import time
 from pathlib import Path
 
-from shared.mixup import MixBatch
-from teacher_cache.build import Logits, build
-from teacher_cache.seal import seal
+from mixkd.shared.cache.sealing import seal
+from mixkd.shared.mixup import MixBatch
+from mixkd.teacher_cache.build import Logits, build
 from tests.goldens import make
 
 SECONDS_PER_BATCH = 0.001

@@ -80,7 +80,7 @@ def in_child(work: Callable[[], object], operations: Operations) -> int:
     if child == 0:
         code = CRASHED
         try:
-            from shared.errors import CacheError
+            from mixkd.shared.errors import CacheError
 
             operations.install()
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.reader import Cache
+from mixkd.shared.cache.reader import Cache
 
 
 def read_all(root: Path) -> Cache:

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from shared.errors import OutputError
-from shared.publish import is_temporary
-from shared.reader import Cache
-from teacher_cache.build import build
-from teacher_cache.commit import records
-from teacher_cache.verify import verify
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.verify import verify
+from mixkd.shared.cache.writer import records
+from mixkd.shared.errors import OutputError
+from mixkd.shared.publish import is_temporary
+from mixkd.teacher_cache.build import build
 from tests.conftest import Tally
 from tests.faults.reading import read_all
 from tests.goldens import make

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.errors import CacheError
-from shared.plan import pairs
-from shared.reader import Cache, read_record
+from mixkd.shared.cache.reader import Cache, read_record
+from mixkd.shared.errors import CacheError
+from mixkd.shared.plan import pairs
 from tests.conftest import Tally
 from tests.faults import operations
 from tests.faults.operations import CRASHED, DONE, FAILED, Operations, in_child

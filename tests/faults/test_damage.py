@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from shared import shards
-from shared.canonical import dumps
-from shared.errors import CacheError, DamagedFileError, MissingFileError, UnsealedError
-from shared.reader import Cache
-from teacher_cache.verify import verify
+from mixkd.shared.cache import codecs as shards
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.verify import verify
+from mixkd.shared.canonical import dumps
+from mixkd.shared.errors import CacheError, DamagedFileError, MissingFileError, UnsealedError
 from tests.faults.reading import files_read, read_all
 from tests.goldens import make
 from tests.hostile.sign import sign

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from shared.errors import DiskError, OutputError
-from shared.publish import is_temporary
+from mixkd.shared.errors import DiskError, OutputError
+from mixkd.shared.publish import is_temporary
 from tests.faults.reading import read_all
 from tests.faults.test_crash_points import check_invariant
 from tests.goldens import make

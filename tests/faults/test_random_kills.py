@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import CacheError
-from shared.reader import Cache
-from teacher_cache.verify import verify
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.verify import verify
+from mixkd.shared.errors import CacheError
 from tests.conftest import Tally
 from tests.faults.reading import read_all
 
@@ -41,7 +41,7 @@ class Builder:
         self.log = folder / "log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "teacher_cache.cli", *words, *more],
+                [sys.executable, "-m", "mixkd.teacher_cache.cli", *words, *more],
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
                 stdout=subprocess.DEVNULL,

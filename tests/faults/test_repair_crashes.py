@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import CacheError
-from shared.reader import Cache
-from teacher_cache.repair import repair
-from teacher_cache.verify import verify
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.repair import repair
+from mixkd.shared.cache.verify import verify
+from mixkd.shared.errors import CacheError
 from tests.conftest import Tally
 from tests.faults.disk import LOSSES, Disk, File, recorded, write_tree
 from tests.faults.operations import DONE, Operations, in_child, kill

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from shared.examples import Examples, Ragged, texts_sha256
-from shared.identity import CacheFile, Identity, Split
-from shared.mixup import MixBatch
-from shared.scores import CLASSIFICATION
-from teacher_cache.build import Job, build
-from teacher_cache.seal import seal
+from mixkd.shared.cache.header import CacheFile, Identity, Split
+from mixkd.shared.cache.sealing import seal
+from mixkd.shared.examples import Examples, Ragged, texts_sha256
+from mixkd.shared.metrics import CLASSIFICATION
+from mixkd.shared.mixup import MixBatch
+from mixkd.teacher_cache.build import Job, build
 
 PAIRS = 40
 SHARD_ROWS = 16

@@ -24,16 +24,16 @@ from typing import Any
 
 import numpy as np
 
-import shared.reader
-import shared.shards
-from shared.canonical import dumps
-from shared.errors import CacheError
-from shared.examples import Examples
-from shared.identity import CacheFile
-from shared.manifest import Seal
-from shared.reader import Cache, read_record
-from teacher_cache.repair import repair
-from teacher_cache.verify import verify
+import mixkd.shared.cache.codecs
+import mixkd.shared.cache.reader
+from mixkd.shared.cache.header import CacheFile
+from mixkd.shared.cache.reader import Cache, read_record
+from mixkd.shared.cache.repair import repair
+from mixkd.shared.cache.seal import Seal
+from mixkd.shared.cache.verify import verify
+from mixkd.shared.canonical import dumps
+from mixkd.shared.errors import CacheError
+from mixkd.shared.examples import Examples
 from tests.hostile.opener import anonymous_bytes
 
 MEMORY_BYTES = 64 * 2**20
@@ -118,8 +118,10 @@ class Parsers:
 
     def install(self) -> None:
         """Wrap the parsers, and remember scores, which are a pure function and the slowest step."""
-        vars(shared.reader)["metrics"] = remembered(vars(shared.reader)["metrics"])
-        shared.shards.decode = self._noting(shared.shards.decode, 2)
+        vars(mixkd.shared.cache.reader)["metrics"] = remembered(
+            vars(mixkd.shared.cache.reader)["metrics"]
+        )
+        mixkd.shared.cache.codecs.decode = self._noting(mixkd.shared.cache.codecs.decode, 2)
         for kind in (Examples, CacheFile, Seal):
             kind.from_bytes = staticmethod(self._noting(kind.from_bytes, 0))  # type: ignore[method-assign]
 

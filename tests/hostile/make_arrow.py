@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.reader import Cache
+from mixkd.shared.cache.reader import Cache
 from tests.hostile.registry import hostile, register_as
 from tests.hostile.sign import sign
 

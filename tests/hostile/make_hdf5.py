@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from shared.reader import Cache
+from mixkd.shared.cache.reader import Cache
 from tests.hostile.registry import hostile, register_as
 from tests.hostile.sign import sign
 

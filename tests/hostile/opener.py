@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shared.errors import CacheError
+from mixkd.shared.errors import CacheError
 from tests.faults.reading import read_all
 
 SECONDS = 50

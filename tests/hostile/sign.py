@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.canonical import dumps, sha256_hex
+from mixkd.shared.canonical import dumps, sha256_hex
 
 
 def sign(

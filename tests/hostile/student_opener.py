@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from student_train.opening import open_caches
-from student_train.student import load
+from mixkd.student_train.opening import open_caches
+from mixkd.student_train.student import load
 from tests.hostile import opener
 
 SECONDS = 30

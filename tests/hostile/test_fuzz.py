@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.canonical import dumps, sha256_hex
+from mixkd.shared.canonical import dumps, sha256_hex
 from tests.conftest import Tally
 from tests.hostile import fuzz
 from tests.hostile.fuzz_cases import Case, Good, draw, good_caches, sealed, signed
@@ -155,7 +155,7 @@ def test_finds_are_kept_and_replayed(bench: Bench, tmp_path: Path) -> None:
 
 FAULTY = """
 import os, pathlib, signal, sys, time
-from shared.errors import CacheError
+from mixkd.shared.errors import CacheError
 from tests.hostile import fuzz_reader
 good = fuzz_reader.read_everything
 def read(root, first):

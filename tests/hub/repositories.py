@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from teacher_cache.tasks import TASKS
+from mixkd.teacher_cache.data.tasks import TASKS
 from tests import miniature
 
 RTE = TASKS["rte"]

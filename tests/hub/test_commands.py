@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from teacher_cache.tasks import TASKS
+from mixkd.teacher_cache.data.tasks import TASKS
 from tests.hub.repositories import TRAIN_ROWS, write
 from tests.hub.standin import Hub, serve
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = {"cache-teacher": "teacher_cache.cli", "train-student": "student_train.cli"}
+MODULES = {"cache-teacher": "mixkd.teacher_cache.cli", "train-student": "mixkd.student_train.cli"}
 
 
 @pytest.fixture(scope="module")

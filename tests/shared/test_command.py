@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import os, signal, click
-from shared import command
-from shared.errors import MissingFileError, UsageError
+from mixkd.shared import command
+from mixkd.shared.errors import MissingFileError, UsageError
 
 @click.command()
 def tool():

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import MalformedError
-from shared.examples import Examples, Ragged, texts_sha256
-from shared.scores import CLASSIFICATION, REGRESSION
-from shared.shards.arrow import encode_batch
+from mixkd.shared.cache.codecs.arrow import encode_batch
+from mixkd.shared.errors import MalformedError
+from mixkd.shared.examples import Examples, Ragged, texts_sha256
+from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from tests.numpy_caches import examples
 
 ROWS = st.lists(st.lists(st.integers(0, 2**31 - 1), max_size=6), min_size=1, max_size=6)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from shared import files
-from shared.errors import CacheError, DamagedFileError, MissingFileError, UnsafeFileError
+from mixkd.shared import files
+from mixkd.shared.errors import CacheError, DamagedFileError, MissingFileError, UnsafeFileError
 
 pytestmark = pytest.mark.timeout(10)  # a reader that waits for a pipe would wait for ever
 READERS: dict[str, Callable[[Path, str], object]] = {

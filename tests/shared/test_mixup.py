@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from shared.errors import PaddingDependentError
-from shared.examples import Examples
-from shared.mixup import InputEmbeddings, MaskRule, MixBatch, mix, mixed_inputs, mixed_mask
-from shared.probe import probe, probe_rows, relative_difference
+from mixkd.shared.errors import PaddingDependentError
+from mixkd.shared.examples import Examples
+from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mix, mixed_inputs, mixed_mask
+from mixkd.shared.models.probe import probe, probe_rows, relative_difference
 from tests.numpy_caches import examples
 
 PAD, WIDTH = 0, 4

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from shared.plan import complete_prefix, gaps, pairs, pass_of_pairs, permutation, words
+from mixkd.shared.plan import complete_prefix, gaps, pairs, pass_of_pairs, permutation, words
 
 SEARCH = settings(derandomize=True, deadline=None, database=None, max_examples=100)
 GOLDEN_LEFT = [2, 0, 3, 1, 2, 4, 0, 4, 0]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from shared import publish
-from shared.errors import DiskError, OutputError, UnsafeFileError
+from mixkd.shared import publish
+from mixkd.shared.errors import DiskError, OutputError, UnsafeFileError
 
 
 def names(folder: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from shared import publish
+from mixkd.shared import publish
 
 
 def test_files_get_the_usual_mode(tmp_path: Path) -> None:

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from shared.examples import Examples, Ragged, texts_sha256
-from shared.identity import CacheFile, Identity, Split
-from shared.mixup import MaskRule
-from shared.scores import CLASSIFICATION, REGRESSION
-from teacher_cache.build import Job, build
-from teacher_cache.checkpoint import Checkpoint, locate, teacher_sha256
-from teacher_cache.seal import seal
-from teacher_cache.starts import student_start
-from teacher_cache.teacher import Teacher
-from teacher_cache.tokenizer import load_tokenizer, tokenizer_files
+from mixkd.shared.cache.header import CacheFile, Identity, Split
+from mixkd.shared.cache.sealing import seal
+from mixkd.shared.examples import Examples, Ragged, texts_sha256
+from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.mixup import MaskRule
+from mixkd.shared.models.checkpoint import Checkpoint, locate, teacher_sha256
+from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
+from mixkd.teacher_cache.build import Job, build
+from mixkd.teacher_cache.starts import student_start
+from mixkd.teacher_cache.teacher import Teacher
 from tests.miniature import label_names, read_texts, tiny_data
 
 METRICS = {1: "pearson", 2: "accuracy"}

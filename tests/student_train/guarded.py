@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.command import Terminated
-from student_train import train as loop
-from student_train.options import TrainOptions
+from mixkd.shared.command import Terminated
+from mixkd.student_train import train as loop
+from mixkd.student_train.options import TrainOptions
 
 # Other code, other programs, the network.
 FORBIDDEN = (

@@ -19,10 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shared import order as order_module
-from shared.order import Order, State
-from shared.reader import Cache
-from student_train.batches import Batch, Pairs, Source, batches
+from mixkd.shared.cache.reader import Cache
+from mixkd.student_train import order as order_module
+from mixkd.student_train.batches import Batch, Pairs, Source, batches
+from mixkd.student_train.order import Order, State
 from tests.faults.reading import read_all
 
 CHECKOUT = Path(__file__).resolve().parents[2]

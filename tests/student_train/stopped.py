@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.command import Terminated
-from student_train.options import TrainOptions
-from student_train.train import train
+from mixkd.shared.command import Terminated
+from mixkd.student_train.options import TrainOptions
+from mixkd.student_train.train import train
 
 SETTINGS: dict[str, Any] = {
     "epochs": 2,

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.errors import DifferentCacheError
-from shared.order import Order
-from shared.plan import pairs as planned
-from shared.reader import Cache
-from student_train.batches import Batch, Pairs, Source, batches, check_same
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.errors import DifferentCacheError
+from mixkd.shared.plan import pairs as planned
+from mixkd.student_train.batches import Batch, Pairs, Source, batches, check_same
+from mixkd.student_train.order import Order
 from tests.student_train.caches import make_cache
 
 

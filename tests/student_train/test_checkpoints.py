@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from shared import publish
-from shared.order import State
-from student_train import checkpoints
-from student_train.checkpoints import Run
+from mixkd.shared import publish
+from mixkd.student_train import checkpoints
+from mixkd.student_train.checkpoints import Run
+from mixkd.student_train.order import State
 
 
 class Accelerator:

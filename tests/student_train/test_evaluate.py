@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from student_train.evaluate import calibration_error, divergence, evaluation
+from mixkd.student_train.evaluate import calibration_error, divergence, evaluation
 
 
 def softmax(row: list[float]) -> list[float]:

@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
-from shared import plan
-from shared.order import Order
-from shared.reader import Cache
-from student_train.options import TrainOptions
-from student_train.train import train
+from mixkd.shared import plan
+from mixkd.shared.cache.reader import Cache
+from mixkd.student_train.options import TrainOptions
+from mixkd.student_train.order import Order
+from mixkd.student_train.train import train
 
 SEED, EPOCHS, BATCH, RATIO, PEAK = 5, 2, 8, 1.5, 2e-3
 ALPHAS = {

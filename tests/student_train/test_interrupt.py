@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from student_train.interrupt import SIGNALS, Interruption
+from mixkd.student_train.interrupt import SIGNALS, Interruption
 
 ALONE = SimpleNamespace(num_processes=1)
 

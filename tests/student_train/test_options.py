@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from shared.errors import UsageError
-from student_train.losses import Weights
-from student_train.options import TrainOptions
+from mixkd.shared.errors import UsageError
+from mixkd.student_train.objective.terms import Weights
+from mixkd.student_train.options import TrainOptions
 
 CACHE = (Path("shards/rte"),)
 

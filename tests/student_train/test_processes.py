@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.order import Order
-from shared.reader import Cache
-from student_train.batches import Pairs, Source, batches
-from student_train.losses import PRESETS, Objective
-from student_train.options import TrainOptions, option
-from student_train.student import load
-from student_train.train import forward, train
+from mixkd.shared.cache.reader import Cache
+from mixkd.student_train.batches import Pairs, Source, batches
+from mixkd.student_train.objective.terms import PRESETS, Objective
+from mixkd.student_train.options import TrainOptions, option
+from mixkd.student_train.order import Order
+from mixkd.student_train.student import load
+from mixkd.student_train.train import forward, train
 from tests.student_train.stopped import SETTINGS, train_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,7 +101,7 @@ def test_two_real_processes(cache: Path, tmp_path: Path) -> None:
         out = tmp_path / f"student-{world}"
         arguments = ["--cache", cache, "--student", start, "--out", out, "--epochs", "2"]
         arguments += ["--batch-size", "7", "--learning-rate", "1e-3", "--device", "cpu", "--json"]
-        found = launch(world, "student_train.cli", *arguments)
+        found = launch(world, "mixkd.student_train.cli", *arguments)
         assert json.loads(found.stdout)["settings"]["processes"] == world
         assert found.stderr.count("(sealed)") == 1
     assert_same_weights(tmp_path / "student-2", tmp_path / "student-1")
@@ -128,6 +128,6 @@ def test_a_run_goes_on_in_another_number_of_real_processes(cache: Path, tmp_path
     arguments = ["--cache", cache, "--student", start, "--out", tmp_path / "one-two", "--resume"]
     for name in ("epochs", "batch_size", "learning_rate", "device"):
         arguments += [option(name), SETTINGS[name]]
-    found = launch(2, "student_train.cli", *arguments)
+    found = launch(2, "mixkd.student_train.cli", *arguments)
     assert found.stderr.count("goes on in another number of processes (2, before 1)") == 1
     assert_same_weights(tmp_path / "one-two", tmp_path / "whole")

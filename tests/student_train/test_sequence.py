@@ -19,11 +19,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared.order import Order, State
-from shared.reader import Cache
-from student_train.batches import PairRows, Source, batches
+from mixkd.shared.cache.reader import Cache
+from mixkd.student_train.batches import PairRows, Source, batches
+from mixkd.student_train.order import Order, State
 from tests.numpy_caches import examples, sealed
-from tests.shared.plain_order import Step, check_once_each, steps
+from tests.student_train.plain_order import Step, check_once_each, steps
 from tests.student_train.sequence import EPOCHS, Fresh, Reader, forget, fresh
 
 WORLDS = (1, 2, 3, 4)

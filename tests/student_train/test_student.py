@@ -12,7 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from shared.errors import (
+from mixkd.shared.cache.header import Identity
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.errors import (
     DataError,
     LabelOrderError,
     MalformedError,
@@ -21,10 +23,8 @@ from shared.errors import (
     PaddingDependentError,
     UnsafeFileError,
 )
-from shared.identity import Identity
-from shared.reader import Cache
-from student_train.loading import load_model
-from student_train.student import load, tensors
+from mixkd.student_train.loading import load_model
+from mixkd.student_train.student import load, tensors
 from tests.miniature import ENCODERS, REFUSED, tiny_model, tiny_teacher, tiny_tokenizer
 from tests.student_train.caches import make_cache
 

@@ -14,19 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from shared.command import Terminated
-from shared.errors import (
-    AlignmentError,
-    LogitsError,
-    OutputError,
-    StateError,
-    UsageError,
-)
-from shared.reader import Cache
-from student_train import checkpoints
-from student_train.evaluate import evaluation
-from student_train.options import TrainOptions
-from student_train.train import train
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.command import Terminated
+from mixkd.shared.errors import AlignmentError, LogitsError, OutputError, StateError, UsageError
+from mixkd.student_train import checkpoints
+from mixkd.student_train.evaluate import evaluation
+from mixkd.student_train.options import TrainOptions
+from mixkd.student_train.train import train
 
 
 def options(cache: Path, out: Path, **changes: Any) -> TrainOptions:
@@ -73,7 +67,7 @@ def test_a_signal_during_validation_is_not_lost(
 
     out = tmp_path / "student"
     with monkeypatch.context() as patched:
-        patched.setattr("student_train.train.evaluation", interrupted)
+        patched.setattr("mixkd.student_train.train.evaluation", interrupted)
         with pytest.raises(Terminated):
             train(options(cache, out))
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-00000005"]

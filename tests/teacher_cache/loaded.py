@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.examples import Examples, Ragged
-from shared.mixup import MaskRule
-from teacher_cache.checkpoint import Checkpoint, locate
-from teacher_cache.teacher import Teacher
-from teacher_cache.tokenizer import load_tokenizer
+from mixkd.shared.examples import Examples, Ragged
+from mixkd.shared.mixup import MaskRule
+from mixkd.shared.models.checkpoint import Checkpoint, locate
+from mixkd.shared.models.tokenizer import load_tokenizer
+from mixkd.teacher_cache.teacher import Teacher
 from tests.miniature import tiny_teacher
 
 TEXTS = (

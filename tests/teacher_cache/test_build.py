@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared import publish
-from shared.errors import CacheError, DiskError, LogitsError
-from shared.mixup import MixBatch
-from shared.reader import Cache
-from teacher_cache import build as build_module
-from teacher_cache.build import _batches, build, missing_rows
-from teacher_cache.commit import committed
-from teacher_cache.seal import seal
+from mixkd.shared import publish
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.sealing import seal
+from mixkd.shared.cache.writer import committed
+from mixkd.shared.errors import CacheError, DiskError, LogitsError
+from mixkd.shared.mixup import MixBatch
+from mixkd.teacher_cache import build as build_module
+from mixkd.teacher_cache.build import _batches, build, missing_rows
 from tests.numpy_caches import (
     FORMATS,
     SHARD_ROWS,

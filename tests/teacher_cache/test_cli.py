@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def start(*words: str, folder: Path) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "teacher_cache.cli", *words],
+        [sys.executable, "-m", "mixkd.teacher_cache.cli", *words],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,

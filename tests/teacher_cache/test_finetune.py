@@ -10,10 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.errors import DataError, ModelError, OutputError, PaddingDependentError, UsageError
-from shared.scores import CLASSIFICATION, REGRESSION
-from teacher_cache import training
-from teacher_cache.finetune import Finetuned, FinetuneOptions, finetune
+from mixkd.shared.errors import (
+    DataError,
+    ModelError,
+    OutputError,
+    PaddingDependentError,
+    UsageError,
+)
+from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.teacher_cache import training
+from mixkd.teacher_cache.finetune import Finetuned, FinetuneOptions, finetune
 from tests import miniature
 
 
@@ -63,12 +69,12 @@ def test_a_teacher_learns_and_is_saved_whole(
 def test_what_was_saved_gives_the_scores_that_were_printed(
     tmp_path: Path, data: Path, encoder: Path
 ) -> None:
-    from shared.scores import metrics
-    from teacher_cache.checkpoint import locate
-    from teacher_cache.data import DataSpec, load
-    from teacher_cache.encode import tokenise
-    from teacher_cache.teacher import Teacher
-    from teacher_cache.tokenizer import load_tokenizer
+    from mixkd.shared.metrics import metrics
+    from mixkd.shared.models.checkpoint import locate
+    from mixkd.shared.models.tokenizer import load_tokenizer
+    from mixkd.teacher_cache.data.encode import tokenise
+    from mixkd.teacher_cache.data.load import DataSpec, load
+    from mixkd.teacher_cache.teacher import Teacher
 
     done = tuned(data, encoder, tmp_path / "teacher", epochs=2)
     checkpoint = locate(str(done.out))

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.errors import LabelOrderError, UsageError
-from shared.scores import CLASSIFICATION, REGRESSION
-from teacher_cache.labels import teacher_columns
+from mixkd.shared.errors import LabelOrderError, UsageError
+from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.teacher_cache.labels import teacher_columns
 
 MNLI = ("entailment", "neutral", "contradiction")
 

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from shared.errors import (
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.sealing import seal
+from mixkd.shared.cache.verify import verify
+from mixkd.shared.errors import (
     CacheError,
     DamagedFileError,
     DataError,
@@ -25,14 +28,11 @@ from shared.errors import (
     UsageError,
     WeakTeacherError,
 )
-from shared.reader import Cache
-from teacher_cache import run
-from teacher_cache.options import BuildOptions
-from teacher_cache.rerun import verify_with_teacher
-from teacher_cache.run import cache_teacher
-from teacher_cache.seal import seal
-from teacher_cache.teacher import Teacher
-from teacher_cache.verify import verify
+from mixkd.teacher_cache import run
+from mixkd.teacher_cache.options import BuildOptions
+from mixkd.teacher_cache.rerun import verify_with_teacher
+from mixkd.teacher_cache.run import cache_teacher
+from mixkd.teacher_cache.teacher import Teacher
 from tests.miniature import label_names, tiny_data, tiny_teacher
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from shared.errors import ModelError, UsageError
-from shared.models import quiet
-from teacher_cache.starts import student_depths, student_start
+from mixkd.shared.errors import ModelError, UsageError
+from mixkd.shared.models.files import quiet
+from mixkd.teacher_cache.starts import student_depths, student_start
 from tests.miniature import ENCODERS, tiny_model
 
 LAYERS, HALF = 4, 2

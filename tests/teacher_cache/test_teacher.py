@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from shared.errors import (
+from mixkd.shared.errors import (
     DeviceMemoryError,
     LabelOrderError,
     LogitsError,
@@ -21,11 +21,11 @@ from shared.errors import (
     UntrainedHeadError,
     UsageError,
 )
-from shared.examples import Examples
-from shared.mixup import MASK_RULES
-from teacher_cache import precision
-from teacher_cache.checkpoint import locate
-from teacher_cache.teacher import Teacher
+from mixkd.shared.examples import Examples
+from mixkd.shared.mixup import MASK_RULES
+from mixkd.shared.models.checkpoint import locate
+from mixkd.teacher_cache import precision
+from mixkd.teacher_cache.teacher import Teacher
 from tests.miniature import ENCODERS, REFUSED, tiny_teacher
 from tests.teacher_cache.loaded import load, saved, some_examples
 

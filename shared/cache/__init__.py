@@ -1,0 +1,1 @@
+"""The cache: all that knows how one lies on a disk."""

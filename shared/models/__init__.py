@@ -1,0 +1,1 @@
+"""Models and tokenizers: found, checked, loaded and probed, alike for teachers and students."""

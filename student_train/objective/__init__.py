@@ -1,0 +1,1 @@
+"""The objective: a table of terms and a table of distances."""

@@ -1,0 +1,1 @@
+"""Tasks, sources, columns, splits: from a user's data to tokenised examples."""

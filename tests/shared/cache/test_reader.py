@@ -1,0 +1,313 @@
+"""A sealed cache reads as it was built; anything else about its files is a named error."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mixkd.shared.cache.layout import columns_equal
+from mixkd.shared.cache.reader import Cache, original_keys, read_record
+from mixkd.shared.cache.sealing import seal
+from mixkd.shared.canonical import dumps, sha256_hex
+from mixkd.shared.errors import (
+    AlignmentError,
+    CacheError,
+    DamagedFileError,
+    MalformedError,
+    MissingFileError,
+    UnsafeFileError,
+    UnsealedError,
+    UsageError,
+)
+from mixkd.teacher_cache.build import build
+from tests.numpy_caches import FORMATS, Scorer, accept, expected_logits, job, planned, score, sealed
+
+
+@pytest.fixture(scope="module")
+def wholes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A cache of each format; never written into."""
+    folder = tmp_path_factory.mktemp("wholes")
+    return {name: sealed(folder / name, shard_format=name) for name in FORMATS}
+
+
+@pytest.fixture(params=FORMATS)
+def whole(request: pytest.FixtureRequest, wholes: dict[str, Path]) -> Path:
+    return wholes[request.param]
+
+
+@pytest.fixture
+def root(whole: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(whole, tmp_path / "cache"))
+
+
+def signed(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change MANIFEST.json and give it the digest that belongs to it."""
+    value = json.loads((root / "MANIFEST.json").read_bytes())
+    change(value)
+    value.pop("digest")
+    (root / "MANIFEST.json").write_bytes(dumps({**value, "digest": sha256_hex(dumps(value))}))
+
+
+def test_pairs_and_their_logits(whole: Path) -> None:
+    cache, made = Cache.open(whole), job(whole)
+    assert [(r.start, r.stop) for r in cache.pair_records] == [(0, 16), (16, 32), (32, 40)]
+    for record in cache.pair_records:
+        columns, rows = cache.read(record), planned(made, record.start, record.stop)
+        for name in ("left", "right", "lam"):
+            np.testing.assert_array_equal(columns[name], getattr(rows, name))
+        expected = expected_logits(made, record.start, record.stop)
+        np.testing.assert_array_equal(columns["logits"], expected)
+
+
+def test_originals_of_every_split(whole: Path) -> None:
+    cache, made = Cache.open(whole), job(whole)
+    assert list(cache.originals()) == ["train", "validation"]
+    for split, logits in cache.originals().items():
+        examples = made.examples[split]
+        rows = np.arange(len(examples))
+        assert logits.dtype == np.float32
+        np.testing.assert_array_equal(logits, score(examples.originals(rows, 0)))
+
+
+def test_examples_and_what_is_said_of_them(whole: Path) -> None:
+    cache, made = Cache.open(whole), job(whole)
+    for split in ("train", "validation"):
+        assert cache.examples(split).to_bytes() == made.examples[split].to_bytes()
+    assert cache.train is cache.train
+    assert cache.identity == made.identity
+    assert cache.about["task"] == "synthetic"
+    assert cache.check_alignment() == cache.seal.scores
+    assert cache.name == f"{whole.name}-{made.identity.fingerprint[:8]}"
+
+
+def test_both_formats_hold_the_same(wholes: dict[str, Path]) -> None:
+    one, other = (Cache.open(wholes[name]) for name in FORMATS)
+    assert one.identity == other.identity
+    assert one.seal.scores == other.seal.scores
+    for left, right in zip(one.seal.shards, other.seal.shards, strict=True):
+        assert columns_equal(one.read(left), other.read(right))
+
+
+@pytest.mark.parametrize("changes", [{"classes": 1}, {"logits_dtype": "float16"}, {"classes": 5}])
+def test_other_kinds_of_caches(tmp_path: Path, changes: dict[str, Any]) -> None:
+    cache = Cache.open(sealed(tmp_path / "cache", **changes))
+    cache.check_alignment()
+    logits = cache.read(cache.pair_records[0])["logits"]
+    assert logits.dtype == changes.get("logits_dtype", "float32")
+    assert logits.shape == (16, changes.get("classes", 2))
+
+
+def test_original_keys() -> None:
+    keys = original_keys(job(Path("unused")).identity, 28, 33)
+    assert keys["split"].tolist() == [0, 0, 1, 1, 1]
+    assert keys["example"].tolist() == [28, 29, 0, 1, 2]
+
+
+def test_folders_of_models(whole: Path) -> None:
+    cache = Cache.open(whole)
+    assert cache.student_depths == (1, 2)
+    assert cache.student_folder().name == "2-layers"
+    assert cache.student_folder(1).name == "1-layers"
+    assert cache.tokenizer_folder() == whole / "tokenizer"
+    with pytest.raises(UsageError, match=r"--layers: expected one of 1, 2 .* found 3"):
+        cache.student_folder(3)
+
+
+def test_an_older_seal_is_still_opened(root: Path) -> None:
+    before = Cache.open(root)
+    sealed(root, 60, before.pair_records[0].shard_format)
+    assert Cache.open(root).seal.pairs == 60
+    again = Cache.open(root, before.seal.digest)
+    assert again.seal == before.seal
+    assert again.pair_records[-1].stop == 40
+
+
+def test_a_seal_that_is_not_there(root: Path) -> None:
+    with pytest.raises(UnsealedError, match=r"seals/000000000000\.json"):
+        Cache.open(root, "0" * 64)
+    digest = Cache.open(root).seal.digest
+    with pytest.raises(MalformedError, match="expected the seal"):
+        Cache.open(root, digest[:12] + "0" * 52)
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="found nothing; make one with"):
+        Cache.open(tmp_path / "cache")
+    (tmp_path / "file").touch()
+    with pytest.raises(MissingFileError, match="found a file"):
+        Cache.open(tmp_path / "file")
+
+
+def test_unsealed(tmp_path: Path) -> None:
+    build(job(tmp_path / "cache"), Scorer(), accept)
+    with pytest.raises(UnsealedError, match=r"MANIFEST\.json: expected a seal.*cache-teacher seal"):
+        Cache.open(tmp_path / "cache")
+
+
+def read(root: Path, name: str) -> None:
+    """Read that one file through the reader, the way a student comes to it."""
+    cache = Cache.open(root)
+    if name.startswith("data/"):
+        cache.read(next(record for record in cache.seal.shards if record.file == name))
+    elif name.startswith("examples/"):
+        cache.examples(Path(name).stem)
+    elif name.startswith("tokenizer/"):
+        cache.tokenizer_folder()
+    elif name.startswith("student_init/"):
+        cache.student_folder(int(Path(name).parts[1].removesuffix("-layers")))
+
+
+def names(root: Path) -> list[str]:
+    seal = Cache.open(root).seal
+    return [record.file for record in seal.shards] + [file.file for file in seal.files]
+
+
+def test_every_file_missing_altered_or_no_file(root: Path) -> None:
+    for name in names(root):
+        path = root / name
+        good = path.read_bytes()
+        # cache.json is parsed before the seal is compared with it.
+        kind = MalformedError if name == "cache.json" else DamagedFileError
+        read(root, name)
+        path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        with pytest.raises(kind, match=f"{name}: expected"):
+            read(root, name)
+        path.write_bytes(good + b"\n")
+        with pytest.raises(kind, match=f"{name}: expected"):
+            read(root, name)
+        path.unlink()
+        with pytest.raises(CacheError, match=path.parent.name):
+            read(root, name)
+        aside = root.parent / "aside"
+        aside.write_bytes(good)
+        path.symlink_to(aside)
+        with pytest.raises(UnsafeFileError, match=f"{name}: expected a regular file"):
+            read(root, name)
+        path.unlink()
+        path.write_bytes(good)
+        read(root, name)
+
+
+def test_a_shard_is_checked_at_each_reading(root: Path) -> None:
+    cache = Cache.open(root)
+    record = cache.pair_records[0]
+    before = cache.read(record)
+    path = root / record.file
+    path.write_bytes(bytes(len(path.read_bytes())))
+    assert before["lam"].any()
+    with pytest.raises(DamagedFileError, match="the content was changed"):
+        cache.read(record)
+
+
+@pytest.mark.parametrize("name", ["tokenizer/more.json", "student_init/1-layers/model.bin"])
+def test_a_file_that_the_seal_does_not_name(root: Path, name: str) -> None:
+    (root / name).write_bytes(b"{}\n")
+    with pytest.raises(MalformedError, match=f"{Path(name).parent}: expected the files"):
+        read(root, name)
+    (root / name).unlink()
+    (root / f"{name}.tmp-0123456789abcdef").write_bytes(b"of a builder that was killed")
+    read(root, name)
+
+
+def test_an_empty_file_in_the_tokenizer(tmp_path: Path) -> None:
+    made = job(tmp_path / "cache")
+    made.files["tokenizer/added.txt"] = b""
+    build(made, Scorer(), accept)
+    seal(made.root)
+    assert Cache.open(made.root).tokenizer_folder().is_dir()
+
+
+def test_a_cache_file_of_another_cache(root: Path, tmp_path: Path) -> None:
+    """Even if the seal names its digest."""
+    about = json.loads((root / "cache.json").read_bytes())["about"]
+    other = sealed(tmp_path / "other", shard_format=about["shard_format"], seed=1)
+    data = (other / "cache.json").read_bytes()
+    (root / "cache.json").write_bytes(data)
+    with pytest.raises(DamagedFileError, match=r"cache\.json: expected"):
+        Cache.open(root)
+    entry = {"file": "cache.json", "bytes": len(data), "sha256": sha256_hex(data)}
+    signed(root, lambda value: value["files"].__setitem__(0, entry))
+    with pytest.raises(MalformedError, match="expected fingerprint and original rows"):
+        Cache.open(root)
+
+
+def test_a_seal_of_fewer_originals(root: Path) -> None:
+    def change(value: dict[str, Any]) -> None:
+        last = [record for record in value["shards"] if record["kind"] == "originals"][-1]
+        value["shards"].remove(last)
+        value["rows"]["originals"] = last["start"]
+
+    signed(root, change)
+    with pytest.raises(MalformedError, match=r"original rows of cache\.json"):
+        Cache.open(root)
+
+
+def test_scores_of_other_labels(root: Path) -> None:
+    signed(root, lambda value: value["scores"]["validation"].update(accuracy=0.123))
+    with pytest.raises(AlignmentError, match=r"expected validation accuracy 0\.123 as sealed"):
+        Cache.open(root).check_alignment()
+
+
+def test_each_score_is_compared_closely(root: Path) -> None:
+    good = (root / "MANIFEST.json").read_bytes()
+    for name, sealed_score in Cache.open(root).seal.scores["validation"].items():
+        change = {name: sealed_score + 1e-6}
+        signed(root, lambda value, change=change: value["scores"]["validation"].update(change))
+        with pytest.raises(AlignmentError, match=f"expected validation {name} "):
+            Cache.open(root).check_alignment()
+        (root / "MANIFEST.json").write_bytes(good)
+
+
+def test_scores_that_are_not_sealed(root: Path) -> None:
+    signed(root, lambda value: value["scores"].pop("train"))
+    with pytest.raises(AlignmentError, match="expected train accuracy None as sealed"):
+        Cache.open(root).check_alignment()
+
+
+def test_examples_that_are_not_sealed(root: Path) -> None:
+    assert json.loads((root / "MANIFEST.json").read_bytes())["files"][2]["file"].startswith("ex")
+    signed(root, lambda value: value["files"].pop(2))
+    with pytest.raises(MalformedError, match=r"examples/validation\.arrow among the sealed files"):
+        Cache.open(root).examples("validation")
+
+
+@pytest.mark.parametrize("size", [0, 100, 2**40])
+def test_a_size_that_no_shard_of_so_many_rows_has(root: Path, size: int) -> None:
+    signed(root, lambda value: value["shards"][-1].update(bytes=size))
+    with pytest.raises(MalformedError, match="bytes for its rows"):
+        Cache.open(root)
+
+
+def test_a_covered_file_said_to_be_empty(root: Path) -> None:
+    signed(root, lambda value: [file.update(bytes=0) for file in value["files"]])
+    with pytest.raises(DamagedFileError, match="expected 0 bytes"):
+        Cache.open(root)
+
+
+def test_a_record_under_another_name(root: Path) -> None:
+    folder = root / "commits"
+    shutil.copy(folder / "pairs-000000000.json", folder / "pairs-000000099.json")
+    with pytest.raises(MalformedError, match=r"the record of rows from commits/pairs-000000000"):
+        read_record(root, "commits/pairs-000000099.json")
+
+
+def test_nothing_is_written_and_nothing_else_is_opened(root: Path) -> None:
+    """A reader needs neither records, seals, card nor provenance."""
+    for name in ("commits", "seals", "README.md"):
+        path = root / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    before = sorted(path.relative_to(root) for path in root.rglob("*"))
+    Cache.open(root).check_alignment()
+    for name in names(root):
+        read(root, name)
+    assert sorted(path.relative_to(root) for path in root.rglob("*")) == before

@@ -1,0 +1,75 @@
+"""Verify names what a reader would not notice, or not before it is too late."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mixkd.shared.cache import codecs as shards
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.verify import verify
+from mixkd.shared.examples import Examples
+from mixkd.shared.metrics import CLASSIFICATION
+from tests.faults.reading import read_all
+from tests.goldens import make
+from tests.hostile.sign import sign
+
+
+@pytest.fixture(params=make.FORMATS)
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return make.make(tmp_path / "cache", request.param)
+
+
+def messages(root: Path, deep: bool = False) -> str:
+    return "\n".join(found.message for found in verify(root, deep) if not found.harmless)
+
+
+def test_scores_that_the_logits_do_not_give(root: Path) -> None:
+    accuracy = Cache.open(root).seal.scores["validation"]["accuracy"]
+    sign(root, edit=lambda seal: seal["scores"]["validation"].update(accuracy=accuracy + 1e-6))
+    assert "expected validation accuracy" in messages(root)
+
+
+@pytest.mark.parametrize("column", ["left", "right", "lam"])
+def test_pairs_that_are_not_planned(root: Path, column: str) -> None:
+    cache = Cache.open(root)
+    record = cache.pair_records[1]
+    columns = cache.read(record)
+    columns = {**columns, column: columns[column][::-1].copy()}
+    layout = cache.identity.layout("pairs", record.start, record.stop)
+    sign(root, {record.file: shards.encode(record.shard_format, layout, columns)})
+    assert messages(root) == ""
+    assert "expected the pairs of the plan" in messages(root, deep=True)
+
+
+def test_examples_that_are_not_those_of_the_identity(root: Path) -> None:
+    """Signed again, a reader cannot tell; the identity says what was tokenised."""
+    name = "examples/train.arrow"
+    rows = Examples.from_bytes((root / name).read_bytes(), 20, CLASSIFICATION, name)
+    ids = replace(rows.input_ids, flat=rows.input_ids.flat[::-1].copy())
+    sign(root, {name: replace(rows, input_ids=ids).to_bytes()})
+    read_all(root)
+    assert f"{name}: expected sha256" in messages(root)
+
+
+@pytest.mark.parametrize("folder", ["tokenizer", "student_init/1-layers"])
+def test_files_that_a_loader_would_find(root: Path, folder: str) -> None:
+    (root / folder / "more.json").write_bytes(b"{}\n")
+    assert f"{folder}: expected the files" in messages(root)
+
+
+def test_a_seal_under_another_name(root: Path) -> None:
+    shutil.copy(root / "MANIFEST.json", root / "seals" / "000000000000.json")
+    assert "seals/000000000000.json: expected seals/" in messages(root)
+
+
+def test_shards_where_nothing_is_sealed(root: Path) -> None:
+    shard = root / Cache.open(root).pair_records[1].file
+    (root / "MANIFEST.json").unlink()
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    assert f"{shard.name}: expected sha256" in messages(root)

@@ -1,0 +1,225 @@
+"""Of several builders one wins each shard; no file or record of another cache is taken over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mixkd.shared import publish
+from mixkd.shared.cache import writer as commit_module
+from mixkd.shared.cache.reader import Cache, original_keys
+from mixkd.shared.cache.sealing import seal
+from mixkd.shared.cache.writer import Committer, commit, create_cache, records
+from mixkd.shared.errors import DiskError, OutputError
+from mixkd.teacher_cache.build import Built, Job, build
+from tests.numpy_caches import (
+    FORMATS,
+    SHARD_ROWS,
+    Scorer,
+    accept,
+    contents,
+    examples,
+    expected_logits,
+    job,
+    planned,
+    sealed,
+)
+
+ORIGINALS = 42
+
+
+def test_rows_that_change_on_the_way_to_the_disk_are_not_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = job(tmp_path / "cache")
+    create_cache(made.root, made.file, made.examples, made.files)
+    real = commit_module.shards.encode
+
+    def broken(shard_format: str, layout: Any, columns: Any) -> bytes:
+        return real(shard_format, layout, {**columns, "logits": columns["logits"] + 1})
+
+    monkeypatch.setattr(commit_module.shards, "encode", broken)
+    with pytest.raises(DiskError, match="other values when the shard was read back"):
+        commit(made.root, made.file, "pairs", (0, 16), pair_columns(made, 0, 16), made.made)
+    assert [name for name in contents(made.root) if name.startswith(("data/", "commits/"))] == []
+
+
+@pytest.mark.parametrize("shard_format", FORMATS)
+def test_a_format_that_fails_half_way(
+    tmp_path: Path, shard_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both writers end their files validly when their `with` block fails: short, and readable."""
+    made = job(tmp_path / "cache", shard_format=shard_format)
+    create_cache(made.root, made.file, made.examples, made.files)
+    before = contents(made.root)
+    columns = pair_columns(made, 0, 16)
+    real_file, real_set = pa.ipc.new_file, h5py.Group.create_dataset
+
+    def after_the_batch(*arguments: Any, **more: Any) -> Any:
+        real = real_file(*arguments, **more)
+        writer = MagicMock()
+        writer.__enter__.return_value.write_batch.side_effect = RuntimeError("out of memory")
+        writer.__exit__.side_effect = real.__exit__
+        return writer
+
+    def after_two(group: Any, name: str, **more: Any) -> Any:
+        if name == "lam":
+            raise RuntimeError("out of memory")
+        return real_set(group, name, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pa.ipc, "new_file", after_the_batch)
+        patch.setattr(h5py.Group, "create_dataset", after_two)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            commit(made.root, made.file, "pairs", (0, 16), columns, made.made)
+    assert contents(made.root) == before
+
+
+def pair_columns(made: Job, start: int, stop: int, more: float = 0) -> Any:
+    rows = planned(made, start, stop)
+    logits = expected_logits(made, start, stop) + np.float32(more)
+    return {"left": rows.left, "right": rows.right, "lam": rows.lam, "logits": logits}
+
+
+def test_a_second_builder_meanwhile(tmp_path: Path) -> None:
+    """It commits every shard before this one does; this one notices and loses without a word."""
+    made = job(tmp_path / "cache", 80)
+    other = Scorer()
+
+    def before(batch: int) -> None:
+        if scorer.rows >= ORIGINALS and not other.rows:
+            build(made, other, accept)
+
+    scorer = Scorer(before=before)
+    done = build(made, scorer, accept)
+    assert done.complete
+    assert (done.rows, done.rows_lost) == (ORIGINALS, SHARD_ROWS)
+    assert scorer.rows == ORIGINALS + SHARD_ROWS
+    assert other.rows == 80
+    assert seal(made.root).pairs == 80
+    Cache.open(made.root).check_alignment()
+
+
+def test_the_loser_of_other_bytes_removes_its_shard(tmp_path: Path) -> None:
+    """Two devices give other last digits: the first record stands, the other shard goes."""
+    made = job(tmp_path / "cache")
+    create_cache(made.root, made.file, made.examples, made.files)
+    first, second = (pair_columns(made, 0, 16, more) for more in (0, 1e-3))
+    assert commit(made.root, made.file, "pairs", (0, 16), first, made.made)
+    assert not commit(made.root, made.file, "pairs", (0, 16), first, made.made)
+    assert not commit(made.root, made.file, "pairs", (0, 16), second, made.made)
+    assert not commit(made.root, made.file, "pairs", (0, 16), first, {"device": "other"})
+    (record,) = records(made.root, "pairs", made.identity)
+    assert [path.name for path in (made.root / "data").iterdir()] == [Path(record.file).name]
+    assert record.made == made.made
+
+
+def test_two_builders_at_once(tmp_path: Path) -> None:
+    """On like machines, a step apart: the later one notices, and leaves the earlier one's way."""
+    made = job(tmp_path / "cache", 160)
+    whole = sealed(tmp_path / "whole", 160)
+    first_record = made.root / "commits" / "pairs-000000000.json"
+    done: dict[str, Built] = {}
+
+    def wait(batch: int) -> None:
+        while scorers["later"].rows >= ORIGINALS and not first_record.exists():
+            time.sleep(0.001)
+
+    scorers = {
+        "earlier": Scorer(before=lambda batch: time.sleep(0.001)),
+        "later": Scorer(before=wait),
+    }
+
+    def work(name: str) -> None:
+        done[name] = build(made, scorers[name], accept)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in scorers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found.complete for found in done.values()] == [True, True]
+    assert sum(found.rows for found in done.values()) == ORIGINALS + 160
+    lost = sum(found.rows_lost for found in done.values())
+    assert sum(scorer.rows for scorer in scorers.values()) == ORIGINALS + 160 + lost
+    assert lost < ORIGINALS + 160
+    seal(made.root)
+    assert contents(made.root) == contents(whole)
+
+
+def test_the_folder_of_another_cache(tmp_path: Path) -> None:
+    """Neither a file of another build, nor a record of another identity, is taken over."""
+    root = sealed(tmp_path / "cache")
+    before = contents(root)
+    other = job(root, seed=1)
+    with pytest.raises(OutputError, match="expected a record of the cache"):
+        build(other, Scorer(), accept)
+    with pytest.raises(OutputError, match=r"cache\.json: expected no file, or the one"):
+        create_cache(root, other.file, other.examples, other.files)
+    changed = {**other.examples, "train": examples(30, seed=9)}
+    with pytest.raises(OutputError, match=r"train\.arrow: expected no file, or the one"):
+        create_cache(root, other.file, changed, other.files)
+    assert contents(root) == before
+
+
+def test_a_cache_that_is_cut_otherwise(tmp_path: Path) -> None:
+    """The same rows in shards of another size would be committed twice."""
+    root = sealed(tmp_path / "cache")
+    other = job(root, shard_rows=8)
+    with pytest.raises(OutputError, match=r"cache\.json: expected no file, or the one"):
+        create_cache(root, other.file, other.examples, other.files)
+
+
+def test_a_cache_is_created_by_its_last_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A creation that stops halfway is no cache, and the same build completes it."""
+    made = job(tmp_path / "cache")
+    real = publish.create
+    names: list[str] = []
+
+    def watched(path: Path, data: bytes) -> bytes:
+        names.append(path.name)
+        if path.name == "cache.json":
+            raise DiskError(path, expected="room", found="none", do="make room")
+        return real(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "create", watched)
+        with pytest.raises(DiskError):
+            build(made, Scorer(), accept)
+    assert names[-1] == "cache.json"
+    assert not (made.root / "cache.json").exists()
+    build(made, Scorer(), accept)
+    seal(made.root)
+    assert contents(made.root) == contents(sealed(tmp_path / "whole"))
+
+
+def test_another_about_is_the_same_cache(tmp_path: Path) -> None:
+    """Names are not identity: who created the cache first has named it."""
+    root = sealed(tmp_path / "cache")
+    other = job(root, 60)
+    other.file.about["task"] = "another name"
+    create_cache(root, other.file, other.examples, other.files)
+    assert build(other, Scorer(), accept).rows == 20
+
+
+def test_a_committer_that_nobody_leaves_with_work(tmp_path: Path) -> None:
+    made = job(tmp_path / "cache")
+    create_cache(made.root, made.file, made.examples, made.files)
+    began = time.monotonic()
+    with Committer(made.root, made.file, made.made) as committer:
+        committer.wait()
+        keys = original_keys(made.identity, 0, 16)
+        columns = {**keys, "logits": np.zeros((16, 2), np.float32)}
+        committer.put("originals", (0, 16), columns)
+    assert (committer.rows, committer.rows_lost) == (16, 0)
+    assert time.monotonic() - began < 5

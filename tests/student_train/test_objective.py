@@ -1,0 +1,109 @@
+"""Each term against a plain, slow version of itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from mixkd.student_train.objective.terms import (
+    PRESETS,
+    Objective,
+    Rows,
+    Weights,
+    imitation,
+    supervised,
+)
+
+ROWS, CLASSES = 5, 3
+
+
+def some_rows(classes: int = CLASSES, seed: int = 0) -> Rows:
+    generator = torch.Generator().manual_seed(seed)
+    student, teacher = torch.randn(2, ROWS, classes, generator=generator) * 2
+    targets = torch.rand(ROWS, classes, generator=generator)
+    if classes > 1:
+        targets = targets / targets.sum(dim=1, keepdim=True)
+    return Rows(student, teacher, targets)
+
+
+def softmax(logits: list[float], temperature: float = 1.0) -> list[float]:
+    exponentials = [math.exp(logit / temperature) for logit in logits]
+    return [value / sum(exponentials) for value in exponentials]
+
+
+def test_cross_entropy_of_mixed_labels() -> None:
+    rows = some_rows()
+    expected = 0.0
+    for logits, target in zip(rows.student.tolist(), rows.targets.tolist(), strict=True):
+        expected -= sum(t * math.log(p) for t, p in zip(target, softmax(logits), strict=True))
+    assert supervised(rows, Objective(PRESETS["ft"])).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize("distance", ["mse", "kl", "ce"])
+def test_distance_to_the_teacher(distance: str, temperature: float) -> None:
+    rows = some_rows()
+    expected = 0.0
+    for student, teacher in zip(rows.student.tolist(), rows.teacher.tolist(), strict=True):
+        p, q = softmax(teacher, temperature), softmax(student, temperature)
+        if distance == "mse":
+            expected += sum((a - b) ** 2 for a, b in zip(student, teacher, strict=True)) / CLASSES
+        elif distance == "kl":
+            terms = (a * (math.log(a) - math.log(b)) for a, b in zip(p, q, strict=True))
+            expected += temperature**2 * sum(terms)
+        else:
+            expected -= temperature**2 * sum(a * math.log(b) for a, b in zip(p, q, strict=True))
+    objective = Objective(PRESETS["kd"], distance=distance, temperature=temperature)  # type: ignore[arg-type]
+    assert imitation(rows, objective).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_regression_is_squared_error_for_labels_and_teacher() -> None:
+    rows = some_rows(classes=1)
+    objective = Objective(PRESETS["kd"], regression=True)
+    for total, other in ((supervised, rows.targets), (imitation, rows.teacher)):
+        pairs = zip(rows.student.flatten().tolist(), other.flatten().tolist(), strict=True)
+        expected = sum((a - b) ** 2 for a, b in pairs)
+        assert total(rows, objective).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_presets() -> None:
+    found = {name: tuple(asdict(weights).values()) for name, weights in PRESETS.items()}
+    assert found == {
+        "ft": (1, 0, 0, 0),
+        "kd": (1, 0, 0, 1),
+        "sm": (1, 1, 0, 0),
+        "tmkd": (1, 0, 1, 0),
+        "mixkd": (1, 1, 1, 0),
+    }
+    needs = [name for name, weights in PRESETS.items() if Objective(weights).needs_mixes]
+    assert needs == ["sm", "tmkd", "mixkd"]
+
+
+def test_terms_take_their_part_and_the_global_count() -> None:
+    originals, mixes = some_rows(seed=1), some_rows(seed=2)
+    objective = Objective(Weights(mle=1, sm=2, tmkd=3, kd=4))
+    terms = objective({"originals": originals, "mixes": mixes}, {"originals": 10, "mixes": 20})
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(
+        {
+            "mle": supervised(originals, objective).item() / 10,
+            "sm": supervised(mixes, objective).item() / 20,
+            "tmkd": imitation(mixes, objective).item() / 20,
+            "kd": imitation(originals, objective).item() / 10,
+        }
+    )
+    expected = terms["mle"] + 2 * terms["sm"] + 3 * terms["tmkd"] + 4 * terms["kd"]
+    assert torch.equal(objective.weighted(terms), expected)
+
+
+def test_a_part_without_rows_gives_zero_and_a_gradient() -> None:
+    logits = torch.randn(1, CLASSES, requires_grad=True)
+    none = Rows(logits[:0], torch.empty(0, CLASSES), torch.empty(0, CLASSES))
+    objective = Objective(PRESETS["mixkd"])
+    terms = objective({"originals": none, "mixes": none}, {"originals": 1, "mixes": 0})
+    loss = objective.weighted(terms)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None and not logits.grad.any()

@@ -1,0 +1,79 @@
+"""Data sets as `datasets` gives them: names of classes, unlabelled rows, splits without labels.
+
+The library reads a local folder in the Hub's layout here; the network's part is in `tests/hub`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mixkd.shared.errors import DataError
+from mixkd.shared.metrics import REGRESSION
+from mixkd.teacher_cache.data import load as data_module
+from mixkd.teacher_cache.data.hub import read_hub
+from mixkd.teacher_cache.data.load import DataSpec
+
+datasets = pytest.importorskip("datasets")
+LABEL = datasets.ClassLabel(names=["no", "yes"])
+
+
+def write(folder: Path, split: str, rows: list[dict[str, object]], label: object = LABEL) -> Path:
+    """A split as parquet with the features that the Hub's viewer and the library know."""
+    features = {name: datasets.Value("string") for name in rows[0]} | {"label": label}
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    table = datasets.Dataset.from_list(rows, features=datasets.Features(features))
+    table.to_parquet(folder / "data" / f"{split}-00000-of-00001.parquet")
+    return folder
+
+
+PAIRS: list[dict[str, object]] = [
+    {"premise": "a", "hypothesis": "b", "label": 0},
+    {"premise": "c", "hypothesis": "", "label": 1},
+]
+
+
+def loaded(monkeypatch: pytest.MonkeyPatch, folder: Path, **more: object) -> data_module.Data:
+    """As if the folder were a name on the Hub, which is all that it is to the library."""
+    monkeypatch.setattr(data_module, "read_path", lambda path, splits: _hub(str(path), splits))
+    return data_module.load(DataSpec(task="mood", data=str(folder), **more))  # type: ignore[arg-type]
+
+
+def _hub(name: str, splits: tuple[str, ...]) -> data_module.Source:
+    return read_hub(name, None, splits, "label")
+
+
+def test_splits_names_and_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for split in ("train", "validation", "test"):
+        write(tmp_path, split, PAIRS)
+    data = loaded(monkeypatch, tmp_path)
+    assert list(data.splits) == ["train", "validation"]
+    assert data.label_names == ("no", "yes")
+    # A pair may lack a side: official sets have such rows.
+    assert data.splits["train"].text_b == ["b", ""]
+    assert data.splits["train"].labels.tolist() == [0, 1]
+
+
+def test_floats_are_a_regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[dict[str, object]] = [{"text": str(row), "label": float(row)} for row in range(20)]
+    write(tmp_path, "train", rows, datasets.Value("float32"))
+    data = loaded(monkeypatch, tmp_path)
+    assert data.problem_type == REGRESSION
+    assert {name: len(split) for name, split in data.splits.items()} == {
+        "train": 18,
+        "validation": 2,
+    }
+
+
+def test_rows_without_a_label_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "train", PAIRS)
+    write(tmp_path, "validation", [{**PAIRS[0], "label": -1}])
+    with pytest.raises(DataError, match=r"validation, row 1, .*-1 \(no label\); remove rows with"):
+        loaded(monkeypatch, tmp_path)
+
+
+def test_a_data_set_without_a_train_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "test", PAIRS)
+    with pytest.raises(DataError, match=r"expected a split train, found test"):
+        loaded(monkeypatch, tmp_path)
