@@ -15,6 +15,7 @@ from mixkd.shared.cache.codecs.arrow import decode_batch, encode_batch
 from mixkd.shared.errors import MalformedError
 from mixkd.shared.metrics import REGRESSION
 from mixkd.shared.mixup import MixBatch
+from mixkd.shared.pairs import PairTable
 
 Array = npt.NDArray[Any]
 
@@ -75,11 +76,9 @@ class Examples:
         """Tokens of each example, int64 [n]."""
         return np.diff(self.input_ids.offsets)
 
-    def mixes(
-        self, left: npt.ArrayLike, right: npt.ArrayLike, lam: npt.ArrayLike, pad_id: int
-    ) -> MixBatch:
-        """The batch of mixes of the examples `left` and `right`, both padded to one width."""
-        left, right = np.asarray(left, np.int64), np.asarray(right, np.int64)
+    def mixes(self, pairs: PairTable, pad_id: int) -> MixBatch:
+        """Return the batch of mixes of the pairs, both sides padded on the right to one width."""
+        left, right = pairs.left.astype(np.int64), pairs.right.astype(np.int64)
         left_lengths, right_lengths = self.input_ids.lengths(left), self.input_ids.lengths(right)
         width = int(max(left_lengths.max(), right_lengths.max()))
         position = np.arange(width)
@@ -91,12 +90,12 @@ class Examples:
             right_types=None if types is None else types.padded(right, width, 0),
             left_mask=(position < left_lengths[:, None]).astype(np.int64),
             right_mask=(position < right_lengths[:, None]).astype(np.int64),
-            lam=np.asarray(lam, np.float32),
+            lam=pairs.lam,
         )
 
     def originals(self, rows: npt.ArrayLike, pad_id: int) -> MixBatch:
-        """The examples themselves, as mixes (i, i, 1)."""
-        return self.mixes(rows, rows, np.ones(np.shape(rows), np.float32), pad_id)
+        """Return the examples themselves, as mixes (i, i, 1)."""
+        return self.mixes(PairTable.originals(rows), pad_id)
 
     def to_bytes(self) -> bytes:
         """The Arrow IPC file of this split (columns: `shared/cache/seal.py`)."""

@@ -18,22 +18,13 @@ from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import DifferentCacheError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch, mix
+from mixkd.shared.pairs import PairTable
 from mixkd.student_train.objective.terms import Part
 from mixkd.student_train.order import WINDOW_BATCHES, Order
 
 Rows = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float32]
 SHARDS_HELD = 4
-
-
-@dataclass(frozen=True, slots=True)
-class PairRows:
-    """Pairs: left, right uint32 [n], lam float32 [n], the teacher's logits float32 [n, C]."""
-
-    left: npt.NDArray[np.uint32]
-    right: npt.NDArray[np.uint32]
-    lam: Float
-    logits: Float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +47,7 @@ class Batch:
     counts: dict[Part, int]
 
 
-class Pairs:
+class JoinedPairs:
     """The pairs of one cache, or of several with the same rows, whose raw logits are averaged."""
 
     def __init__(self, caches: Sequence[Cache]) -> None:
@@ -67,7 +58,7 @@ class Pairs:
     def __len__(self) -> int:
         return self.shards[-1][1] if self.shards else 0
 
-    def rows(self, numbers: Rows) -> PairRows:
+    def rows(self, numbers: Rows) -> PairTable:
         """The pairs of these row numbers, in their order.
 
         Raises:
@@ -82,7 +73,7 @@ class Pairs:
             if not _same_pairs(first, other):
                 raise different(cache, "the same pairs as the first cache", "other pairs")
         logits = mean([rows["logits"] for rows in found])
-        return PairRows(first["left"], first["right"], first["lam"], logits)
+        return PairTable(first["left"], first["right"], first["lam"], logits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +90,7 @@ class Source:
 
     examples: Examples
     teacher: Float
-    pairs: Pairs
+    pairs: JoinedPairs
     regression: bool
     pad_id: int
 
@@ -133,7 +124,7 @@ def batches(
 def _batch(
     source: Source,
     originals: Rows,
-    pairs: PairRows,
+    pairs: PairTable,
     mixes: Rows,
     counts: dict[Part, int],
     stand_in: Rows,
@@ -141,13 +132,14 @@ def _batch(
     rows: dict[Part, int] = {"originals": len(originals), "mixes": len(mixes)}
     if not len(originals) + len(mixes):
         originals = stand_in
-    left = np.concatenate([originals, pairs.left[mixes].astype(np.int64)])
-    right = np.concatenate([originals, pairs.right[mixes].astype(np.int64)])
-    lam = np.concatenate([np.ones(len(originals), np.float32), pairs.lam[mixes]])
+    table = PairTable.concatenate(
+        [PairTable.originals(originals, source.teacher[originals]), pairs[mixes]]
+    )
+    targets = mix(source.targets(table.left), source.targets(table.right), table.lam)  # [B, C]
     return Batch(
-        inputs=source.examples.mixes(left, right, lam, source.pad_id),
-        targets=mix(source.targets(left), source.targets(right), lam),
-        teacher=np.concatenate([source.teacher[originals], pairs.logits[mixes]]),
+        inputs=source.examples.mixes(table, source.pad_id),
+        targets=targets,
+        teacher=table.known_logits,
         rows=rows,
         counts=counts,
     )
@@ -225,7 +217,7 @@ def _same_pairs(left: dict[str, npt.NDArray[Any]], right: dict[str, npt.NDArray[
     )
 
 
-def _no_pairs(source: Source) -> PairRows:
+def _no_pairs(source: Source) -> PairTable:
     nothing = np.empty(0, np.uint32)
     logits = np.empty((0, source.teacher.shape[1]), np.float32)
-    return PairRows(nothing, nothing, np.empty(0, np.float32), logits)
+    return PairTable(nothing, nothing, np.empty(0, np.float32), logits)

@@ -24,14 +24,13 @@ from mixkd.shared import publish, strict
 from mixkd.shared.cache.seal import JSON_LIMIT_BYTES
 from mixkd.shared.canonical import dumps, loads
 from mixkd.shared.errors import DiskError, StateError
-from mixkd.shared.plan import words
+from mixkd.shared.random import Stream, philox_words
 from mixkd.student_train.order import State
 
 log = logging.getLogger(__name__)
 FOLDER = "checkpoints"
 STEP = re.compile(r"step-(\d{8,})")
 RUN_LIMIT_BYTES = 2**24
-DROPOUT = 5  # a stream of words, apart from the plan's and the order's
 
 
 @dataclass(slots=True)
@@ -135,7 +134,7 @@ def load(accelerator: Any, folder: Path, run: Run, seed: int, step: int) -> None
             accelerator.num_processes,
             run.processes,
         )
-        [word] = words(seed, step, 1, DROPOUT, start=accelerator.process_index)
+        [word] = philox_words(seed, step, 1, Stream.DROPOUT, start=accelerator.process_index)
         torch.manual_seed(int(word))
 
 

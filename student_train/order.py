@@ -18,16 +18,10 @@ from mixkd.shared import strict
 from mixkd.shared.cache.seal import JSON_LIMIT_BYTES
 from mixkd.shared.canonical import dumps, loads
 from mixkd.shared.errors import StateError
-from mixkd.shared.plan import permutation
+from mixkd.shared.random import Stream, permutation
 
 Rows = npt.NDArray[np.int64]
 WINDOW_BATCHES = 64
-ORIGINALS, SHARDS, ROWS, BATCHES = (
-    1,
-    2,
-    3,
-    4,
-)  # streams of words, apart from the plan's 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +114,7 @@ class Order:
             for a, b, c, d in zip(cuts, cuts[1:], pair_cuts, pair_cuts[1:], strict=False)
         ]
         key = window.epoch * self.windows_per_epoch + window.index
-        return [batches[i] for i in permutation(self.seed, key, len(batches), BATCHES)]
+        return [batches[i] for i in permutation(self.seed, key, len(batches), Stream.BATCHES)]
 
     def pair_rows(self, start: int, stop: int) -> Rows:
         """Row numbers at the positions [start, stop) of the endless sequence of passes."""
@@ -144,7 +138,7 @@ class Order:
             shard = int(shards[place])
             shard_start, shard_stop = self.shards[shard]
             key = index * len(self.shards) + shard
-            order = shard_start + permutation(self.seed, key, shard_stop - shard_start, ROWS)
+            order = shard_start + permutation(self.seed, key, shard_stop - shard_start, Stream.ROWS)
             begin = int(ends[place]) - len(order)
             rows.append(order[max(0, start - begin) : stop - begin])
         return np.concatenate(rows)
@@ -156,7 +150,7 @@ class Order:
 
 @functools.lru_cache(maxsize=2)
 def _originals(seed: int, epoch: int, examples: int) -> Rows:
-    return permutation(seed, epoch, examples, ORIGINALS)
+    return permutation(seed, epoch, examples, Stream.ORIGINALS)
 
 
 @functools.lru_cache(maxsize=2)
@@ -164,7 +158,7 @@ def _shards_of_pass(
     seed: int, index: int, shards: tuple[tuple[int, int], ...]
 ) -> tuple[Rows, Rows]:
     """The shuffled shards of a pass, and where each ends in it."""
-    order = permutation(seed, index, len(shards), SHARDS)
+    order = permutation(seed, index, len(shards), Stream.SHARDS)
     sizes = np.array([stop - start for start, stop in shards], np.int64)
     return order, np.cumsum(sizes[order])
 

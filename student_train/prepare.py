@@ -15,7 +15,7 @@ from mixkd.shared.cache.reader import Cache
 from mixkd.shared.canonical import dumps, sha256_hex
 from mixkd.shared.errors import UsageError
 from mixkd.shared.metrics import REGRESSION
-from mixkd.student_train.batches import Pairs, Source, mean
+from mixkd.student_train.batches import JoinedPairs, Source, mean
 from mixkd.student_train.evaluate import Logits
 from mixkd.student_train.objective.terms import Objective
 from mixkd.student_train.opening import open_caches
@@ -70,7 +70,7 @@ def prepare(
     caches = open_caches(options.cache, seals, checkpoint)
     objective = _objective(options, caches[0].identity.problem_type == REGRESSION)
     teacher = teacher_logits(caches)
-    pairs = Pairs(caches)
+    pairs = JoinedPairs(caches)
     if objective.needs_mixes and not len(pairs):
         raise _no_pairs(caches[0], options.method)
     with accelerator.main_process_first():

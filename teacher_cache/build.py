@@ -20,10 +20,12 @@ from mixkd.shared import plan
 from mixkd.shared.cache.header import CacheFile, Identity
 from mixkd.shared.cache.layout import Columns
 from mixkd.shared.cache.reader import original_keys
+from mixkd.shared.cache.rows import rows_by_split
 from mixkd.shared.cache.writer import Committer, committed, create_cache, is_committed
 from mixkd.shared.errors import LogitsError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
+from mixkd.shared.pairs import PairTable
 from mixkd.shared.progress import progress
 
 log = logging.getLogger(__name__)
@@ -171,6 +173,16 @@ def _validation_logits(identity: Identity, held: dict[Gap, Columns]) -> dict[str
     }
 
 
+def planned_columns(identity: Identity, kind: str, start: int, stop: int) -> Columns:
+    """Return the key columns of rows [start, stop) of a kind, as the plan has them."""
+    if kind == "originals":
+        return original_keys(identity, start, stop)
+    pairs = plan.pairs(
+        start, stop, examples=identity.train_rows, seed=identity.seed, beta=identity.beta
+    )
+    return {"left": pairs.left, "right": pairs.right, "lam": pairs.lam}
+
+
 def _columns(
     job: Job,
     kind: str,
@@ -180,35 +192,13 @@ def _columns(
 ) -> Columns:
     """The columns of one shard: its rows from the plan, their logits from `score`."""
     identity = job.identity
-    start, stop = gap
-    parts: list[tuple[str, Any, Any, Any, Any]] = []
-    logits = np.empty((stop - start, identity.classes), np.float32)
-    if kind == "pairs":
-        planned = plan.pairs(
-            start,
-            stop,
-            examples=identity.train_rows,
-            seed=identity.seed,
-            beta=identity.beta,
-        )
-        keys: Columns = {
-            "left": planned.left,
-            "right": planned.right,
-            "lam": planned.lam,
-        }
-        parts.append(("train", np.arange(stop - start), planned.left, planned.right, planned.lam))
-    else:
-        keys = original_keys(identity, start, stop)
-        for number, split in enumerate(identity.splits):
-            places = np.flatnonzero(keys["split"] == number)
-            rows = keys["example"][places]
-            parts.append((split.name, places, rows, rows, np.ones(len(rows), np.float32)))
-    for split_name, places, left, right, lam in parts:
-        examples = job.examples[split_name]
-        for chosen in _batches(examples, left, right, job.batch_tokens):
-            batch = examples.mixes(left[chosen], right[chosen], lam[chosen], job.pad_id)
-            logits[places[chosen]] = score(batch)
-            step(len(chosen))
+    keys = planned_columns(identity, kind, *gap)
+    logits = np.empty((gap[1] - gap[0], identity.classes), np.float32)  # [rows, C]
+    for group in rows_by_split(identity, keys):
+        examples = job.examples[group.split]
+        for rows in _batches(examples, group.pairs, job.batch_tokens):
+            logits[group.positions[rows]] = score(examples.mixes(group.pairs[rows], job.pad_id))
+            step(len(rows))
     with np.errstate(over="ignore"):  # what becomes infinite is named below
         stored = logits.astype(identity.logits_dtype)
     _check_finite(job, kind, gap, stored, keys)
@@ -216,10 +206,10 @@ def _columns(
 
 
 def _batches(
-    examples: Examples, left: Any, right: Any, batch_tokens: int
+    examples: Examples, pairs: PairTable, batch_tokens: int
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Places of rows, grouped by the longer side's length, within `batch_tokens` a batch."""
-    widths = np.maximum(examples.lengths[left], examples.lengths[right])
+    """Positions of rows, grouped by the longer side's length, within `batch_tokens` per batch."""
+    widths = np.maximum(examples.lengths[pairs.left], examples.lengths[pairs.right])
     by_width = np.argsort(widths, kind="stable")
     begin = 0
     for end in range(1, len(by_width) + 1):

@@ -26,6 +26,7 @@ from mixkd.shared.errors import DifferentCacheError, OutputError, UsageError
 from mixkd.shared.examples import Examples
 from mixkd.shared.models.checkpoint import Checkpoint, locate, read_config, teacher_sha256
 from mixkd.shared.models.files import check_vocabulary
+from mixkd.shared.pairs import PairTable
 from mixkd.shared.progress import duration
 from mixkd.teacher_cache.build import Job, build, missing_rows
 from mixkd.teacher_cache.data.tasks import TASKS, headline
@@ -281,7 +282,7 @@ def _load(options: BuildOptions, prepared: Prepared) -> Teacher:
         first = plan.pairs(
             0, DTYPE_PROBE_MIXES, examples=len(train), seed=identity.seed, beta=identity.beta
         )
-        mixes = train.mixes(first.left, first.right, first.lam, teacher.pad_id)
+        mixes = train.mixes(first, teacher.pad_id)
         difference = max(difference, teacher.difference(mixes))
     prepared.file.about.setdefault("dtype_difference", difference)
     return teacher
@@ -332,8 +333,8 @@ def _tell_estimate(job: Job, teacher: Teacher, rows: int) -> None:
     usual = np.argsort(widths, kind="stable")[len(widths) // 2 :]
     count = int(max(1, min(job.batch_tokens // widths[usual[0]], len(usual), 256)))
     chosen = usual[:count]
-    lam = np.full(count, 0.5, np.float32)
-    batch = train.mixes(left[chosen], right[chosen], lam, job.pad_id)
+    pairs = PairTable(left[chosen], right[chosen], np.full(count, 0.5, np.float32))
+    batch = train.mixes(pairs, job.pad_id)
     teacher.score(batch)  # the first batch pays for start-up
     began = time.monotonic()
     teacher.score(batch)

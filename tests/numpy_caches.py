@@ -23,7 +23,8 @@ from mixkd.shared.cache.sealing import seal
 from mixkd.shared.examples import Examples, Ragged, texts_sha256
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.shared.mixup import MixBatch
-from mixkd.shared.plan import Pairs, pairs
+from mixkd.shared.pairs import PairTable
+from mixkd.shared.plan import pairs
 from mixkd.teacher_cache.build import Job, build
 
 FORMATS = ("arrow", "hdf5")
@@ -70,6 +71,11 @@ class Scorer:
         self.batches += 1
         self.rows += len(batch.lam)
         return self.change(score(batch, self.classes))
+
+
+def pair_table(left: npt.ArrayLike, right: npt.ArrayLike, lam: npt.ArrayLike) -> PairTable:
+    """Pairs from anything that looks like numbers."""
+    return PairTable(np.asarray(left), np.asarray(right), np.asarray(lam, np.float32))
 
 
 def accept(logits: dict[str, Logits]) -> None:
@@ -169,7 +175,7 @@ def sealed(
     return root
 
 
-def planned(made: Job, start: int, stop: int) -> Pairs:
+def planned(made: Job, start: int, stop: int) -> PairTable:
     """The planned pairs of a job."""
     wanted = made.identity
     return pairs(start, stop, examples=wanted.train_rows, seed=wanted.seed, beta=wanted.beta)
@@ -181,7 +187,7 @@ def expected_logits(made: Job, start: int, stop: int) -> Logits:
     train = made.examples["train"]
     return np.concatenate(
         [
-            score(train.mixes([left], [right], [lam], 0), made.identity.classes)
+            score(train.mixes(pair_table([left], [right], [lam]), 0), made.identity.classes)
             for left, right, lam in zip(rows.left, rows.right, rows.lam, strict=True)
         ]
     )

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.student_train.batches import Pairs
+from mixkd.student_train.batches import JoinedPairs
 from mixkd.student_train.order import Order
 from scripts.bench.synthetic import expected, table
 
@@ -38,7 +38,7 @@ def stream(root: Path, batch_size: int) -> dict[str, float]:
     open_s = time.perf_counter() - began
     ctypes.CDLL(None).malloc_trim(0)
     opened_mib = most_mib = anonymous_mib()
-    pairs = Pairs([cache])
+    pairs = JoinedPairs([cache])
     train_rows = cache.identity.train_rows
     teacher = table(0, train_rows)
     order = Order(train_rows, pairs.shards, batch_size, mix_ratio=1, seed=0)

@@ -25,7 +25,8 @@ from mixkd.shared.cache.writer import create_cache
 from mixkd.shared.canonical import sha256_hex
 from mixkd.shared.examples import Examples, Ragged, texts_sha256
 from mixkd.shared.metrics import CLASSIFICATION
-from mixkd.shared.plan import gaps, pairs, words
+from mixkd.shared.plan import gaps, pairs
+from mixkd.shared.random import philox_words
 
 TRAIN, VALIDATION = 60_000, 1_000
 CLASSES = 2
@@ -37,7 +38,7 @@ Logits = npt.NDArray[np.float32]
 
 def table(split: int, rows: int) -> Logits:
     """The teacher's logits on a split's examples, in [-1, 1): float32 [rows, C]."""
-    numbers = words(split, 0, rows * CLASSES, stream=101) >> np.uint64(40)
+    numbers = philox_words(split, 0, rows * CLASSES, stream=101) >> np.uint64(40)
     return (numbers.astype(np.float32) / 2**23 - 1).reshape(rows, CLASSES)
 
 
@@ -88,9 +89,9 @@ def _write(root: Path, file: CacheFile, kind: str, start: int, columns: Columns)
 
 def _examples(split: int, rows: int) -> Examples:
     """8 to 23 ids each, and the class that the teacher says."""
-    lengths = 8 + (words(split, 1, rows, stream=101) % np.uint64(16)).astype(np.int64)
+    lengths = 8 + (philox_words(split, 1, rows, stream=101) % np.uint64(16)).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    ids = (words(split, 2, int(offsets[-1]), stream=101) % np.uint64(1000)).astype(np.int32)
+    ids = (philox_words(split, 2, int(offsets[-1]), stream=101) % np.uint64(1000)).astype(np.int32)
     return Examples(Ragged(ids, offsets), None, table(split, rows).argmax(axis=1))
 
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from mixkd.shared import plan, publish
 from mixkd.shared.cache.header import Identity
-from mixkd.shared.cache.layout import Columns
 from mixkd.shared.cache.reader import (
     Cache,
     check_file,
@@ -23,6 +22,7 @@ from mixkd.shared.cache.reader import (
     read_shard,
     read_split,
 )
+from mixkd.shared.cache.rows import rows_by_split
 from mixkd.shared.cache.seal import Record, Seal
 from mixkd.shared.cache.writer import check_owner
 from mixkd.shared.errors import CacheError, MalformedError
@@ -84,47 +84,30 @@ def rerun(
     rounding = 2.0**-10 if identity.logits_dtype == "float16" else 0.0
     findings = []
     for number, record in enumerate(records):
-        places = chosen[(chosen >= starts[number]) & (chosen < starts[number + 1])] - starts[number]
-        if not len(places):
+        inside = chosen[(chosen >= starts[number]) & (chosen < starts[number + 1])] - starts[number]
+        if not len(inside):
             continue
-        columns = cache.read(record)
-        for split, batch_places, batch in _mixes(cache, record, columns, places, pad_id):
-            again = score(batch)
-            stored = columns["logits"][batch_places].astype(np.float32)
-            allowed = tolerance * np.maximum(1, np.abs(again)) + rounding * np.abs(again) + absolute
-            for row in np.flatnonzero((np.abs(stored - again) > allowed).any(axis=1)):
-                difference = float(np.abs(stored[row] - again[row]).max())
-                findings.append(
-                    Finding(
-                        f"{cache.root / record.file}: expected the teacher's logits within "
-                        f"{allowed[row].max():.2g}, found a difference of {difference:.3g} in row "
-                        f"{record.start + batch_places[row]} ({split}); this is another teacher, "
-                        "or the cache is wrong"
+        columns = {name: values[inside] for name, values in cache.read(record).items()}
+        for group in rows_by_split(identity, columns):
+            examples = cache.examples(group.split)
+            for begin in range(0, len(group.pairs), ROWS_AT_ONCE):
+                part = slice(begin, begin + ROWS_AT_ONCE)
+                stored = group.pairs.known_logits[part].astype(np.float32)  # [B, C]
+                again = score(examples.mixes(group.pairs[part], pad_id))  # [B, C]
+                allowed = tolerance * np.maximum(1, np.abs(again)) + absolute
+                allowed = allowed + rounding * np.abs(again)  # [B, C]
+                for row in np.flatnonzero((np.abs(stored - again) > allowed).any(axis=1)):
+                    difference = float(np.abs(stored[row] - again[row]).max())
+                    position = record.start + inside[group.positions[part][row]]
+                    findings.append(
+                        Finding(
+                            f"{cache.root / record.file}: expected the teacher's logits within "
+                            f"{allowed[row].max():.2g}, found a difference of {difference:.3g} in "
+                            f"row {position} ({group.split}); this is another teacher, "
+                            "or the cache is wrong"
+                        )
                     )
-                )
     return findings
-
-
-def _mixes(
-    cache: Cache, record: Record, columns: Columns, places: npt.NDArray[np.int64], pad: int
-) -> Iterator[tuple[str, npt.NDArray[np.int64], MixBatch]]:
-    if record.kind == "pairs":
-        groups = [("train", places)]
-    else:
-        names = [split.name for split in cache.identity.splits]
-        splits = columns["split"][places]
-        groups = [(name, places[splits == k]) for k, name in enumerate(names)]
-    for split, members in groups:
-        examples = cache.examples(split) if len(members) else None
-        for begin in range(0, len(members), ROWS_AT_ONCE):
-            part = members[begin : begin + ROWS_AT_ONCE]
-            if examples is None:
-                continue
-            if record.kind == "pairs":
-                keys = [columns[name][part] for name in ("left", "right", "lam")]
-                yield split, part, examples.mixes(keys[0], keys[1], keys[2], pad)
-            else:
-                yield split, part, examples.originals(columns["example"][part], pad)
 
 
 def _shard(root: Path, record: Record, identity: Identity, deep: bool) -> None:

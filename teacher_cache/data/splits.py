@@ -10,12 +10,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mixkd.shared.plan import permutation
+from mixkd.shared.random import Stream, permutation
 
 Rows = npt.NDArray[np.int64]
 HELD_OUT = 0.1
-# Independent words of the generator that the plan uses, too; the plan's own streams are small.
-HOLD_OUT_STREAM, SUBSET_STREAM = 101, 102
 
 
 def hold_out(labels: npt.NDArray[np.generic]) -> tuple[Rows, Rows]:
@@ -27,14 +25,14 @@ def hold_out(labels: npt.NDArray[np.generic]) -> tuple[Rows, Rows]:
     held = np.zeros(len(labels), bool)
     for group, rows in enumerate(_groups(labels)):
         count = min(max(1, round(HELD_OUT * len(rows))), len(rows) - 1)
-        held[_shuffled(rows, group, HOLD_OUT_STREAM)[:count]] = True
+        held[_shuffled(rows, group, Stream.HELD_OUT)[:count]] = True
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def subset(labels: npt.NDArray[np.generic], fraction: float) -> Rows:
     """Rows of a stratified part of all rows, in order, at least one of each class."""
     chosen = [
-        _shuffled(rows, group, SUBSET_STREAM)[: max(1, round(fraction * len(rows)))]
+        _shuffled(rows, group, Stream.SUBSET)[: max(1, round(fraction * len(rows)))]
         for group, rows in enumerate(_groups(labels))
     ]
     return np.sort(np.concatenate(chosen))
@@ -47,5 +45,5 @@ def _groups(labels: npt.NDArray[np.generic]) -> list[Rows]:
     return [np.flatnonzero(labels == label) for label in np.unique(labels)]
 
 
-def _shuffled(rows: Rows, group: int, stream: int) -> Rows:
+def _shuffled(rows: Rows, group: int, stream: Stream) -> Rows:
     return rows[permutation(0, group, len(rows), stream)]

@@ -50,13 +50,13 @@ def check_invariant(root: Path) -> int:
     for split, logits in cache.originals().items():
         examples = cache.examples(split)
         ids = np.arange(len(examples))
-        batch = examples.mixes(ids, ids, np.ones(len(ids), np.float32), 0)
+        batch = examples.originals(ids, 0)
         np.testing.assert_allclose(logits, make.score(batch), rtol=1e-6)
     cache.check_alignment()
     for record in cache.pair_records:
         columns = cache.read(record)
         planned = pairs(record.start, record.stop, examples=20, seed=0, beta=0.4)
-        batch = cache.train.mixes(planned.left, planned.right, planned.lam, 0)
+        batch = cache.train.mixes(planned, 0)
         np.testing.assert_allclose(columns["logits"], make.score(batch), rtol=1e-6)
     return cache.seal.originals + cache.seal.pairs
 

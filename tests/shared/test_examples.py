@@ -15,7 +15,7 @@ from mixkd.shared.cache.codecs.arrow import encode_batch
 from mixkd.shared.errors import MalformedError
 from mixkd.shared.examples import Examples, Ragged, texts_sha256
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
-from tests.numpy_caches import examples
+from tests.numpy_caches import examples, pair_table
 
 ROWS = st.lists(st.lists(st.integers(0, 2**31 - 1), max_size=6), min_size=1, max_size=6)
 SEARCH = settings(derandomize=True, deadline=None, database=None, max_examples=60)
@@ -124,7 +124,7 @@ def test_mixes_are_padded_to_the_longer_side() -> None:
         Ragged.from_rows([[0, 1], [0, 0, 1], [1]], np.int8),
         np.array([0, 1, 0]),
     )
-    batch = made.mixes([0, 2], [1, 0], [0.25, 1], pad_id=99)
+    batch = made.mixes(pair_table([0, 2], [1, 0], [0.25, 1]), pad_id=99)
     assert batch.left_ids.tolist() == [[5, 6, 99], [4, 99, 99]]
     assert batch.right_ids.tolist() == [[7, 8, 9], [5, 6, 99]]
     assert batch.left_types.tolist() == [[0, 1, 0], [1, 0, 0]]

@@ -14,7 +14,7 @@ from mixkd.shared.errors import PaddingDependentError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mix, mixed_inputs, mixed_mask
 from mixkd.shared.models.probe import probe, probe_rows, relative_difference
-from tests.numpy_caches import examples
+from tests.numpy_caches import examples, pair_table
 
 PAD, WIDTH = 0, 4
 CHOOSE = np.random.default_rng(0)
@@ -48,7 +48,7 @@ def test_inputs_follow_the_definition(rule: MaskRule) -> None:
     made = examples(20, types=True)
     left, right = np.array([0, 1, 2, 3, 4]), np.array([5, 6, 7, 3, 9])
     lam = np.array([0.3, 0.5, 0.9, 1, 0], np.float32)
-    inputs = mixed_inputs(EMBEDDINGS, made.mixes(left, right, lam, PAD), rule)
+    inputs = mixed_inputs(EMBEDDINGS, made.mixes(pair_table(left, right, lam), PAD), rule)
     width = int(max(made.lengths[left].max(), made.lengths[right].max()))
     assert inputs["inputs_embeds"].shape == (5, width, WIDTH)
     assert inputs["inputs_embeds"].dtype == np.float32
@@ -106,7 +106,7 @@ def test_tables_are_found_by_name() -> None:
 
 
 def test_map_leaves_absent_types_absent() -> None:
-    batch = examples(3).mixes([0], [1], [0.5], PAD).map(lambda values: values + 1)
+    batch = examples(3).mixes(pair_table([0], [1], [0.5]), PAD).map(lambda values: values + 1)
     assert batch.left_types is None
     assert batch.lam.tolist() == [1.5]
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from mixkd.shared.plan import words
-from mixkd.student_train.order import BATCHES, ORIGINALS, ROWS, SHARDS, WINDOW_BATCHES, Order
+from mixkd.shared.random import Stream, philox_words
+from mixkd.student_train.order import WINDOW_BATCHES, Order
 
 Step = list[list[int]]
 
 
 def shuffled(seed: int, key: int, size: int, stream: int) -> list[int]:
-    drawn = words(seed, key, size, stream).tolist()
+    drawn = philox_words(seed, key, size, stream).tolist()
     return sorted(range(size), key=drawn.__getitem__)
 
 
@@ -23,10 +23,10 @@ def passes(order: Order) -> Iterator[int]:
     """Pair rows without end: pass after pass, shards shuffled, rows shuffled in each."""
     count = len(order.shards)
     for index in itertools.count() if count else ():
-        for shard in shuffled(order.seed, index, count, SHARDS):
+        for shard in shuffled(order.seed, index, count, Stream.SHARDS):
             start, stop = order.shards[shard]
             key = index * count + shard
-            yield from (start + row for row in shuffled(order.seed, key, stop - start, ROWS))
+            yield from (start + row for row in shuffled(order.seed, key, stop - start, Stream.ROWS))
 
 
 def steps(
@@ -40,7 +40,7 @@ def steps(
     pairs = passes(order)
     found: list[Step] = []
     for epoch in range(epochs):
-        ids = shuffled(order.seed, epoch, order.examples, ORIGINALS)
+        ids = shuffled(order.seed, epoch, order.examples, Stream.ORIGINALS)
         window_rows = WINDOW_BATCHES * order.batch_size
         windows = [ids[start : start + window_rows] for start in range(0, len(ids), window_rows)]
         for index, window in enumerate(windows):
@@ -59,7 +59,7 @@ def steps(
                 batches.append([originals[:size], mixes[:share]])
                 originals, mixes = originals[size:], mixes[share:]
             key = epoch * len(windows) + index
-            found += [batches[i] for i in shuffled(order.seed, key, len(batches), BATCHES)]
+            found += [batches[i] for i in shuffled(order.seed, key, len(batches), Stream.BATCHES)]
     return found
 
 

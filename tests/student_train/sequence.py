@@ -21,7 +21,7 @@ from typing import Any
 
 from mixkd.shared.cache.reader import Cache
 from mixkd.student_train import order as order_module
-from mixkd.student_train.batches import Batch, Pairs, Source, batches
+from mixkd.student_train.batches import Batch, JoinedPairs, Source, batches
 from mixkd.student_train.order import Order, State
 from tests.faults.reading import read_all
 
@@ -40,7 +40,7 @@ class Reader:
 
     def __init__(self, root: Path, batch_size: int, epochs: int = EPOCHS) -> None:
         cache = Cache.open(root)
-        pairs = Pairs([cache])
+        pairs = JoinedPairs([cache])
         self.source = Source(cache.train, cache.originals()["train"], pairs, False, 0)
         self.order = Order(len(cache.train), pairs.shards, batch_size, MIX_RATIO, SEED)
         self.epochs = epochs

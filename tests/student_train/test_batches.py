@@ -12,14 +12,14 @@ import pytest
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import DifferentCacheError
 from mixkd.shared.plan import pairs as planned
-from mixkd.student_train.batches import Batch, Pairs, Source, batches, check_same
+from mixkd.student_train.batches import Batch, JoinedPairs, Source, batches, check_same
 from mixkd.student_train.order import Order
 from tests.student_train.caches import make_cache
 
 
 def source_of(root: Path) -> Source:
     cache = Cache.open(root)
-    return Source(cache.train, cache.originals()["train"], Pairs([cache]), False, 0)
+    return Source(cache.train, cache.originals()["train"], JoinedPairs([cache]), False, 0)
 
 
 def order_of(source: Source, batch_size: int = 7, mix_ratio: float = 1.5) -> Order:
@@ -43,7 +43,7 @@ def keys(batch: Batch) -> list[tuple[bytes, bytes, float]]:
 def test_rows_of_any_order_are_those_of_the_plan(cache: Path) -> None:
     opened = Cache.open(cache)
     numbers = np.random.default_rng(0).permutation(100)[:60]
-    found = Pairs([opened]).rows(numbers)
+    found = JoinedPairs([opened]).rows(numbers)
     expected = planned(0, 100, examples=40, seed=0, beta=0.4)
     assert np.array_equal(found.left, expected.left[numbers])
     assert np.array_equal(found.right, expected.right[numbers])
@@ -101,8 +101,8 @@ def test_two_caches_are_averaged_across_other_shards(
     first, second = Cache.open(cache), Cache.open(other)
     check_same([first, second])
     numbers = np.arange(99, -1, -3)
-    mean = Pairs([first, second]).rows(numbers).logits
-    one, two = (Pairs([opened]).rows(numbers).logits for opened in (first, second))
+    mean = JoinedPairs([first, second]).rows(numbers).logits
+    one, two = (JoinedPairs([opened]).rows(numbers).logits for opened in (first, second))
     assert mean == pytest.approx((one + two) / 2, abs=1e-6)
 
 
@@ -123,7 +123,7 @@ def test_few_shards_are_held(cache: Path, tmp_path: Path) -> None:
     root = tmp_path / "cache"
     shutil.copytree(cache, root)
     opened = Cache.open(root)
-    pairs = Pairs([opened])
+    pairs = JoinedPairs([opened])
     for start in range(0, 100, 10):
         pairs.rows(np.arange(start, start + 10))
     assert pairs._readers[0].cache_info().currsize <= 4

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.student_train.batches import Pairs, Source, batches
+from mixkd.student_train.batches import JoinedPairs, Source, batches
 from mixkd.student_train.objective.terms import PRESETS, Objective
 from mixkd.student_train.options import TrainOptions, option
 from mixkd.student_train.order import Order
@@ -29,7 +29,9 @@ def test_the_losses_and_gradients_of_all_processes_add_up(cache: Path, world: in
     start = load(opened, None, None, seed=0)
     student = start.student.eval()
     objective = Objective(PRESETS["mixkd"])
-    source = Source(start.examples["train"], opened.originals()["train"], Pairs([opened]), False, 0)
+    source = Source(
+        start.examples["train"], opened.originals()["train"], JoinedPairs([opened]), False, 0
+    )
     order = Order(40, source.pairs.shards, batch_size=7, mix_ratio=0.5, seed=1)
 
     def gradients(rank: int, of: int) -> list[tuple[float, torch.Tensor]]:

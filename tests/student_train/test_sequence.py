@@ -20,7 +20,8 @@ from hypothesis.stateful import (
 )
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.student_train.batches import PairRows, Source, batches
+from mixkd.shared.pairs import PairTable
+from mixkd.student_train.batches import Source, batches
 from mixkd.student_train.order import Order, State
 from tests.numpy_caches import examples, sealed
 from tests.student_train.plain_order import Step, check_once_each, steps
@@ -130,10 +131,10 @@ class Stub:
 
     shards = ((0, 16), (16, 37))
 
-    def rows(self, numbers: np.ndarray[Any, Any]) -> PairRows:
+    def rows(self, numbers: np.ndarray[Any, Any]) -> PairTable:
         sides = numbers.astype(np.uint32)
         logits = np.zeros((len(numbers), 2), np.float32)
-        return PairRows(sides, (sides + 1) % 38, (numbers / 40).astype(np.float32), logits)
+        return PairTable(sides, (sides + 1) % 38, (numbers / 40).astype(np.float32), logits)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from mixkd.shared.errors import (
 from mixkd.student_train.loading import load_model
 from mixkd.student_train.student import load, tensors
 from tests.miniature import ENCODERS, REFUSED, tiny_model, tiny_teacher, tiny_tokenizer
+from tests.numpy_caches import pair_table
 from tests.student_train.caches import make_cache
 
 
@@ -72,7 +73,7 @@ def test_the_head_depends_on_the_seed_alone(cache: Path) -> None:
 def test_students_of_nine_families(family: str, cache: Path, tmp_path: Path) -> None:
     folder = tiny_teacher(tmp_path / family, family, head=False)
     found = load(Cache.open(cache), str(folder), None, seed=0)
-    batch = tensors(found.examples["train"].mixes([0, 3], [1, 2], [0.3, 0.8], 1), "cpu")
+    batch = tensors(found.examples["train"].mixes(pair_table([0, 3], [1, 2], [0.3, 0.8]), 1), "cpu")
     assert found.student(batch).shape == (2, 2)
     assert found.student.pad_id == found.student.model.config.pad_token_id
 

@@ -27,6 +27,7 @@ from mixkd.shared.models.checkpoint import locate
 from mixkd.teacher_cache import precision
 from mixkd.teacher_cache.teacher import Teacher
 from tests.miniature import ENCODERS, REFUSED, tiny_teacher
+from tests.numpy_caches import pair_table
 from tests.teacher_cache.loaded import load, saved, some_examples
 
 LEFT, RIGHT = np.array([0, 1, 2, 3, 3, 0]), np.array([2, 0, 2, 1, 0, 3])
@@ -70,7 +71,7 @@ def test_scores_equal_a_plain_reference_pair_by_pair(family: str, tmp_path: Path
     for mask in MASK_RULES:
         teacher = load(checkpoint, mask=mask)
         teacher.probe(examples)
-        logits = teacher.score(examples.mixes(LEFT, RIGHT, LAM, teacher.pad_id))
+        logits = teacher.score(examples.mixes(pair_table(LEFT, RIGHT, LAM), teacher.pad_id))
         expected = [
             plain_logits(teacher, examples, left, right, float(lam))
             for left, right, lam in zip(LEFT, RIGHT, LAM, strict=True)
@@ -108,8 +109,8 @@ def test_the_masks_differ_where_the_lighter_side_is_longer(tmp_path: Path) -> No
     checkpoint = saved(tmp_path)
     examples = some_examples(checkpoint)
     teachers = [load(checkpoint, mask=mask) for mask in MASK_RULES]
-    longer_right = examples.mixes([0], [3], [0.9], teachers[0].pad_id)
-    longer_left = examples.mixes([3], [0], [0.9], teachers[0].pad_id)
+    longer_right = examples.mixes(pair_table([0], [3], [0.9]), teachers[0].pad_id)
+    longer_left = examples.mixes(pair_table([3], [0], [0.9]), teachers[0].pad_id)
     union, heavier = (teacher.score(longer_right) for teacher in teachers)
     assert np.abs(union - heavier).max() > 1e-3
     union, heavier = (teacher.score(longer_left) for teacher in teachers)
