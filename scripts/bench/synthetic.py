@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mixkd.shared.cache import codecs as shards
 from mixkd.shared.cache.header import CacheFile, Identity, Split
-from mixkd.shared.cache.layout import Columns
+from mixkd.shared.cache.codecs.base import Columns
 from mixkd.shared.cache.reader import original_keys
 from mixkd.shared.cache.seal import KINDS, Record, shard_name
 from mixkd.shared.cache.sealing import seal

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixkd.shared.cache.layout import columns_equal
+from mixkd.shared.cache.codecs.base import columns_equal
 from mixkd.shared.cache.reader import Cache, original_keys, read_record
 from mixkd.shared.cache.sealing import seal
 from mixkd.shared.canonical import dumps, sha256_hex
