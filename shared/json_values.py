@@ -21,7 +21,7 @@ Kind = TypeVar("Kind")
 REMEDY = "get the file again from where the cache was made, or run: cache-teacher verify"
 
 
-class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A JSON object with exactly these keys."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mixkd.shared import plan
-from mixkd.shared.cache.codecs.base import KINDS, Columns
+from mixkd.shared.cache.codecs.base import KINDS, Columns, KindName
 from mixkd.shared.cache.committer import Committer
 from mixkd.shared.cache.header import Draft, Identity
 from mixkd.shared.cache.writer import CacheWriter
@@ -40,7 +40,7 @@ class Target:
         """What the cache is a cache of."""
         return self.draft.identity
 
-    def rows(self, kind: str) -> int:
+    def rows(self, kind: KindName) -> int:
         """Return how many rows of a kind are wanted."""
         return self.pairs if kind == "pairs" else self.identity.n_originals
 
@@ -115,7 +115,7 @@ def create(
 
 def _fill(
     target: Target,
-    kind: str,
+    kind: KindName,
     scorer: Scorer,
     committer: Committer,
     writer: CacheWriter,
@@ -133,7 +133,7 @@ def _fill(
     return True
 
 
-def _walk(writer: CacheWriter, kind: str, wanted: int, committer: Committer) -> Iterator[Rows]:
+def _walk(writer: CacheWriter, kind: KindName, wanted: int, committer: Committer) -> Iterator[Rows]:
     """The missing shards, in order until another builder is met, then in an order of its own.
 
     Without locks, builders that walk alike would compute alike. Nothing is assumed about the

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared import plan
-from mixkd.shared.cache.codecs.base import Columns
+from mixkd.shared.cache.codecs.base import Columns, KindName
 from mixkd.shared.cache.folder import original_keys
 from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.records import Made
@@ -49,7 +49,7 @@ def score_shard(
     identity: Identity,
     examples: dict[str, Examples],
     scorer: Scorer,
-    kind: str,
+    kind: KindName,
     rows: Rows,
     step: Step = lambda count: None,
 ) -> Columns:
@@ -78,7 +78,7 @@ def score_shard(
     return {**keys, "logits": stored}
 
 
-def planned_columns(identity: Identity, kind: str, start: int, stop: int) -> Columns:
+def planned_columns(identity: Identity, kind: KindName, start: int, stop: int) -> Columns:
     """Return the key columns of rows [start, stop) of a kind, as the plan has them."""
     if kind == "originals":
         return original_keys(identity, start, stop)
@@ -101,7 +101,7 @@ def batches_by_length(
             begin = end
 
 
-def _check_finite(identity: Identity, kind: str, start: int, columns: Columns) -> None:
+def _check_finite(identity: Identity, kind: KindName, start: int, columns: Columns) -> None:
     bad = np.flatnonzero(~np.isfinite(columns["logits"]).all(axis=1))
     if len(bad):
         keys = [name for name in columns if name != "logits"]

@@ -22,9 +22,9 @@ from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.pairs import PairTable
 from mixkd.shared.plan import pairs
-from mixkd.teacher_cache.build import Job, Logits
+from mixkd.teacher_cache.scoring import Logits
 from tests import caches
-from tests.caches import FORMATS, SHARD_ROWS, accept
+from tests.caches import FORMATS, SHARD_ROWS, Job, accept
 
 __all__ = ["FORMATS", "SHARD_ROWS", "Logits", "accept"]
 TRAIN, VALIDATION = 30, 12

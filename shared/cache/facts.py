@@ -81,6 +81,7 @@ class CacheFacts:
         more = f" and {len(labels) - NAMES_SHOWN} more" if len(labels) > NAMES_SHOWN else ""
         shown = ", ".join(labels[:NAMES_SHOWN]) + more
         beta = self.mixup.beta
+        depths = ", ".join(map(str, self.student_layers)) or "no"
         lines = [
             f"cache        {self.name}",
             f"teacher      {self.about.get('teacher', 'unknown')}",
@@ -89,7 +90,7 @@ class CacheFacts:
             f"mask {self.mixup.mask}, seed {self.mixup.seed}",
             f"size         {self.size_bytes} bytes in all, {self.bytes_per_pair:.1f} per pair, "
             f"{self.shards} shards",
-            f"students     can start with {', '.join(map(str, self.student_layers)) or 'no'} layers",
+            f"students     can start with {depths} layers",
             f"seal         {self.seal[:12]}",
         ]
         lines += [

@@ -70,8 +70,25 @@ class CacheFolder:
             )
         return record
 
-    def seal(self, name: str = MANIFEST) -> tuple[Seal, str]:
-        """Read a seal, which must have the name of its digest unless it is the MANIFEST.
+    def manifest(self) -> tuple[Seal, str]:
+        """Read `MANIFEST.json`, which must equal the seal of its digest: see `seal`."""
+        data = self._sealed(MANIFEST)
+        pin = sha256_hex(data)
+        try:
+            equal = self._sealed(seal_name(pin)) == data
+        except UnsealedError:
+            equal = False
+        if not equal:
+            raise DamagedFileError(
+                self.root / MANIFEST,
+                expected=f"a content equal to {seal_name(pin)}",
+                found="no such seal: the content was changed, or the seal is lost",
+                do="run: cache-teacher seal DIR, or get both files again",
+            )
+        return Seal.from_bytes(data, self.root / MANIFEST), pin
+
+    def seal(self, name: str) -> tuple[Seal, str]:
+        """Read a file in `seals/`, which must have the name of its digest.
 
         Returns:
             The seal and its pin, the sha256 of the file.
@@ -79,25 +96,27 @@ class CacheFolder:
         Raises:
             UnsealedError: If there is none.
         """
-        where = self.root / name
+        data = self._sealed(name)
+        pin = sha256_hex(data)
+        if name != seal_name(pin):
+            raise DamagedFileError(
+                self.root / name,
+                expected=f"the seal {Path(name).stem[:12]}…",
+                found=f"{pin[:12]}…, the sha256 of its content",
+                do="run: cache-teacher repair DIR, or get the file again",
+            )
+        return Seal.from_bytes(data, self.root / name), pin
+
+    def _sealed(self, name: str) -> bytes:
         try:
-            data = files.read(self.root, name, limit_bytes=SEAL_LIMIT_BYTES)
+            return files.read(self.root, name, limit_bytes=SEAL_LIMIT_BYTES)
         except MissingFileError:
             raise UnsealedError(
-                where,
+                self.root / name,
                 expected="a seal",
                 found="none: the cache is not finished, or this is not a cache",
                 do="finish the build, or seal what is complete with: cache-teacher seal DIR",
             ) from None
-        pin = sha256_hex(data)
-        if name not in (MANIFEST, seal_name(pin)):
-            raise MalformedError(
-                where,
-                expected=f"the seal {Path(name).stem[:12]}…",
-                found=f"{pin[:12]}…, the sha256 of its content",
-                do="run: cache-teacher repair",
-            )
-        return Seal.from_bytes(data, where), pin
 
     def check_file(self, covered: CoveredFile) -> None:
         """Compare a covered file's size and sha256."""

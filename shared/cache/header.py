@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from mixkd.shared import FORMAT_VERSION
-from mixkd.shared.cache.codecs.base import Layout
+from mixkd.shared.cache.codecs.base import KindName, Layout
 from mixkd.shared.errors import MalformedError, VersionError
 from mixkd.shared.json_values import Count, Sha256, Value, decode, dumps, malformed, sha256_hex
 from mixkd.shared.metrics import CLASSIFICATION
@@ -98,7 +98,7 @@ class Identity(Value, frozen=True, kw_only=True, dict=True):
         """The sha256 of the canonical identity, which every shard, record and seal repeats."""
         return sha256_hex(dumps(self))
 
-    def layout(self, kind: str, start: int, stop: int) -> Layout:
+    def layout(self, kind: KindName, start: int, stop: int) -> Layout:
         """Return what a shard of these rows must look like."""
         return Layout(self.fingerprint, kind, start, stop, self.classes, self.logits_dtype)
 
@@ -163,7 +163,7 @@ class Header(Draft, frozen=True, kw_only=True):
         """Return the header of a new cache."""
         values = {name: getattr(draft, name) for name in Draft.__struct_fields__}
         fingerprint = draft.identity.fingerprint
-        return cls(**values, format=FORMAT_VERSION, fingerprint=fingerprint, files=files)
+        return cls(**values, format=1, fingerprint=fingerprint, files=files)
 
     @classmethod
     def from_bytes(cls, data: bytes, where: object) -> Header:

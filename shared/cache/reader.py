@@ -65,7 +65,7 @@ class Cache:
                 do="make one with: cache-teacher --task TASK --pairs N",
             )
         folder = CacheFolder(root)
-        seal, found = folder.seal(seal_name(pin) if pin else MANIFEST)
+        seal, found = folder.seal(seal_name(pin)) if pin else folder.manifest()
         cache = cls(folder, folder.header(), seal, found)
         cache._check_seal()
         return cache

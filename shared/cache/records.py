@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from mixkd.shared.cache.codecs import CODECS, Codec
+from mixkd.shared.cache.codecs.base import KindName
 from mixkd.shared.cache.header import decode_versioned
 from mixkd.shared.json_values import Count, Sha256, Value, dumps, malformed
 
@@ -29,7 +30,7 @@ class Record(Value, frozen=True, kw_only=True):
 
     format: Literal[1]
     fingerprint: Sha256
-    kind: Literal["originals", "pairs"]
+    kind: KindName
     start: Count
     stop: Count
     file: Text

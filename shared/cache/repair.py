@@ -78,7 +78,7 @@ def _seals(folder: CacheFolder) -> tuple[dict[str, Seal], list[Step]]:
     manifest = [MANIFEST] if (folder.root / MANIFEST).exists() else []
     for name in (*folder.names(SEALS), *manifest):
         try:
-            seals[name], _ = folder.seal(name)
+            seals[name], _ = folder.manifest() if name == MANIFEST else folder.seal(name)
         except CacheError as error:
             steps.append(Step("quarantine", name, str(error)))
     return seals, steps

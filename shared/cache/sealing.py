@@ -91,7 +91,7 @@ def longest(seals: Mapping[str, Seal]) -> tuple[str, Seal]:
 
 
 def covered_paths(root: Path) -> list[str]:
-    """Return the paths of every file that a seal covers, `cache.json` apart, as the disk has them."""
+    """Return the paths on the disk of all that a seal covers beside `cache.json`."""
     paths = [
         path.relative_to(root).as_posix()
         for pattern in ("examples/*", "tokenizer/*", "student_init/*/*")

@@ -14,7 +14,7 @@ from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import COMMITS, Record
-from mixkd.shared.cache.seal import MANIFEST, SEALS, seal_name
+from mixkd.shared.cache.seal import SEALS
 from mixkd.shared.cache.writer import check_owner
 from mixkd.shared.errors import CacheError, MalformedError
 
@@ -42,7 +42,6 @@ def verify_cache(root: Path, deep: bool = False) -> list[Finding]:
         return [Finding(str(error)), *_without_seal(folder, deep)]
     identity = cache.identity
     checks: list[Check] = [
-        partial(_same_as_longest, cache),
         cache.check_alignment,
         *(partial(folder.check_file, file) for file in cache.seal.files),
         *(partial(_shard, folder, record, identity, deep) for record in cache.seal.shards),
@@ -76,17 +75,6 @@ def _shard(folder: CacheFolder, record: Record, identity: Identity, deep: bool) 
             expected="the pairs of the plan",
             found="different ones",
             do="do not use this cache; build it again",
-        )
-
-
-def _same_as_longest(cache: Cache) -> None:
-    name = seal_name(cache.pin)
-    if not (cache.root / name).exists():
-        raise MalformedError(
-            cache.root / MANIFEST,
-            expected=f"an equal {name}",
-            found="none",
-            do="run: cache-teacher seal",
         )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from mixkd.shared import plan, publish
 from mixkd.shared.cache import sealing
 from mixkd.shared.cache.codecs import CODECS
-from mixkd.shared.cache.codecs.base import KINDS, Columns, columns_equal
+from mixkd.shared.cache.codecs.base import KINDS, Columns, KindName, columns_equal
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import HEADER, CoveredFile, Draft, Header, Identity
 from mixkd.shared.cache.records import COMMITS, Made, Record, record_name, shard_name
@@ -100,21 +100,21 @@ class CacheWriter:
                 self._add(self.folder.record(name))
         self._records = {name: self._records[name] for name in names}
 
-    def records(self, kind: str) -> list[Record]:
+    def records(self, kind: KindName) -> list[Record]:
         """Return the records of a kind that are known, by row."""
         found = [record for record in self._records.values() if record.kind == kind]
         return sorted(found, key=lambda record: record.start)
 
-    def gaps(self, kind: str, target: int) -> list[Rows]:
+    def gaps(self, kind: KindName, target: int) -> list[Rows]:
         """Return the ranges of rows below `target` that are not committed, cut into shards."""
         committed = ((record.start, record.stop) for record in self.records(kind))
         return plan.gaps(committed, target, self.header.shard_rows)
 
-    def is_committed(self, kind: str, start: int) -> bool:
+    def is_committed(self, kind: KindName, start: int) -> bool:
         """Whether the disk has a record of the shard from `start` on, also one not yet read."""
         return (self.folder.root / record_name(kind, start)).exists()
 
-    def commit(self, kind: str, rows: Rows, columns: Columns, made: Made) -> bool:
+    def commit(self, kind: KindName, rows: Rows, columns: Columns, made: Made) -> bool:
         """Publish a shard and then its record.
 
         Returns:
@@ -209,7 +209,7 @@ class CacheWriter:
                 self._seals[name], _ = self.folder.seal(name)
 
     def _compare(self, name: str, older: Seal) -> None:
-        """Published bytes never change, and a new seal must not bless what the older one refuses."""
+        """Published bytes never change; a new seal must not bless what the older one refuses."""
         sealed = {record.name: record for record in older.shards}
         for record in self._records.values():
             if sealed.get(record.name, record) != record:

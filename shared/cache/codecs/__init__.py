@@ -4,4 +4,5 @@ from mixkd.shared.cache.codecs.arrow import ArrowCodec
 from mixkd.shared.cache.codecs.base import Codec
 from mixkd.shared.cache.codecs.hdf5 import Hdf5Codec
 
+__all__ = ["CODECS", "Codec"]
 CODECS: dict[str, Codec] = {codec.name: codec for codec in (ArrowCodec(), Hdf5Codec())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,8 @@ from mixkd.shared import FORMAT_VERSION
 from mixkd.shared.errors import LogitsError, MalformedError
 
 Columns = dict[str, npt.NDArray[Any]]
-KINDS = ("originals", "pairs")
+KindName = Literal["originals", "pairs"]
+KINDS: tuple[KindName, ...] = ("originals", "pairs")
 SHARD_LIMIT_BYTES = 2**30
 
 
@@ -29,7 +30,7 @@ class Layout:
     """
 
     fingerprint: str
-    kind: str
+    kind: KindName
     start: int
     stop: int
     classes: int
