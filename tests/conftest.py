@@ -42,6 +42,7 @@ TALLIED = (
 )
 COUNTS = {name: [0, 0] for name in TALLIED}  # of this process; the controller adds up the workers'
 Tally = Callable[..., None]
+USUAL_TIMEOUT_S = 600  # of a slow machine; what is marked with more is long on every machine
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -56,6 +57,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tally" in getattr(item, "fixturenames", ()):
             item.add_marker("counted")
+
+
+@pytest.hookimpl(trylast=True, specname="pytest_collection_modifyitems")
+def begin_with_the_long_ones(items: list[pytest.Item]) -> None:
+    """Put what may take long first, half of it at the start of each half of the list.
+
+    Of two workers each begins with one half, so that none is left with a long test at the end.
+    """
+    long = [item for item in items if may_take_s(item) > USUAL_TIMEOUT_S]
+    rest = [item for item in items if may_take_s(item) <= USUAL_TIMEOUT_S]
+    first, second = long[0::2], long[1::2]
+    cut = (len(items) + 1) // 2 - len(first)
+    items[:] = [*first, *rest[:cut], *second, *rest[cut:]]
+
+
+def may_take_s(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark else 0
 
 
 @pytest.fixture
