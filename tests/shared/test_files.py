@@ -14,7 +14,7 @@ import pytest
 from mixkd.shared import files
 from mixkd.shared.errors import CacheError, DamagedFileError, MissingFileError, UnsafeFileError
 
-pytestmark = pytest.mark.timeout(10)  # a reader that waits for a pipe would wait for ever
+pytestmark = pytest.mark.timeout(60)  # a reader that waits for a pipe would wait for ever
 READERS: dict[str, Callable[[Path, str], object]] = {
     "read": lambda root, name: files.read(root, name, limit_bytes=100),
     "mapped": lambda root, name: files.mapped(root, name, limit_bytes=100, size_bytes=3),
