@@ -133,7 +133,7 @@ def test_another_tokenizer_encodes_the_texts_once(
     found = load(opened, str(folder), None, seed=0)
     assert "gives other ids than the cache's: 60 texts encoded once" in caplog.text
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    stored = opened.train
+    stored = opened.examples()
     assert stored.text_a is not None
     for row in (0, 17, 39):
         expected = tokenizer(stored.text_a[row].as_py())["input_ids"]
@@ -149,7 +149,7 @@ def test_the_same_ids_are_not_encoded_again(
     opened = Cache.open(cache)
     found = load(opened, str(good_teacher), None, seed=0)
     assert "encoded" not in caplog.text
-    assert np.array_equal(found.examples["train"].input_ids.flat, opened.train.input_ids.flat)
+    assert np.array_equal(found.examples["train"].input_ids.flat, opened.examples().input_ids.flat)
 
 
 def test_another_tokenizer_needs_texts(good_teacher: Path, folder: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from mixkd.shared.errors import (
 from mixkd.teacher_cache import run
 from mixkd.teacher_cache.options import BuildOptions
 from mixkd.teacher_cache.rerun import verify_with_teacher
-from mixkd.teacher_cache.run import cache_teacher
+from mixkd.teacher_cache.run import build_cache
 from mixkd.teacher_cache.teacher import Teacher
 from tests.caches import seal
 from tests.miniature import label_names, tiny_data, tiny_teacher
@@ -51,9 +51,9 @@ def options(tmp_path: Path, good_teacher: Path, data: Path) -> dict[str, Any]:
 
 
 def build(options: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    found = cache_teacher(BuildOptions(**{**options, **changes}))
+    found = build_cache(BuildOptions(**{**options, **changes}))
     assert found is not None
-    return found
+    return found.to_json()
 
 
 def manifest(options: dict[str, Any]) -> bytes:
@@ -133,7 +133,7 @@ def test_a_dry_run_writes_nothing(
     options: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO"):
-        assert cache_teacher(BuildOptions(**options, dry_run=True)) is None
+        assert build_cache(BuildOptions(**options, dry_run=True)) is None
     assert "to do: 172 rows" in caplog.text
     assert not options["out"].exists()
 
