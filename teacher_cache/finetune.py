@@ -20,12 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared import canonical, publish
-from mixkd.shared.errors import OutputError, UsageError
+from mixkd.shared.errors import OutputError
 from mixkd.shared.models.files import quiet
+from mixkd.shared.options import check, check_choice, check_count
 from mixkd.teacher_cache.data.load import DataSpec
 
 if TYPE_CHECKING:
     from mixkd.shared.examples import Examples
+    from mixkd.teacher_cache.data.objects import AnyData
     from mixkd.teacher_cache.teacher import Teacher
 
 log = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ class FinetuneOptions:
     task: str
     model: str
     out: Path | None = None
-    data: str | None = None
+    data: AnyData | None = None
     text_columns: tuple[str, ...] = ()
     label_column: str | None = None
     label_names: tuple[str, ...] = ()
@@ -66,22 +68,13 @@ class FinetuneOptions:
     dtype: str = "auto"
 
     def __post_init__(self) -> None:
-        _ = self.data_spec
-        for name in ("epochs", "batch_size"):
-            self._check(name, getattr(self, name) >= 1, "a number from 1 on")
+        _ = self.data_spec  # which checks itself
+        for name, least in (("epochs", 1), ("batch_size", 1), ("max_length", 1), ("seed", 0)):
+            check_count(name, getattr(self, name), least)
         rate = self.learning_rate
-        self._check("learning_rate", rate > 0 and math.isfinite(rate), "a number above 0")
-        self._check("seed", 0 <= self.seed < 2**63, "a number from 0 to 2^63 - 1")
-        self._check("dtype", self.dtype in DTYPES, f"one of {', '.join(DTYPES)}")
-
-    def _check(self, name: str, valid: bool, expected: str) -> None:
-        if not valid:
-            raise UsageError(
-                "--" + name.replace("_", "-"),
-                expected=expected,
-                found=getattr(self, name),
-                do="give another value",
-            )
+        valid = rate > 0 and math.isfinite(rate)
+        check("learning_rate", rate, valid, "a number above 0", "try 5e-5")
+        check_choice("dtype", self.dtype, DTYPES)
 
     @property
     def data_spec(self) -> DataSpec:
@@ -157,6 +150,7 @@ def finetune(options: FinetuneOptions) -> Finetuned:
     origin = {key.replace("teacher", "model"): value for key, value in checkpoint.about.items()}
     record = {
         "about": {**data.about, **origin},
+        "metric": data.metric,
         "course": asdict(course) | {"max_length": options.max_length, "steps": steps},
         "train_rows": len(examples["train"]),
         "validation": scores,
@@ -170,7 +164,7 @@ def finetune(options: FinetuneOptions) -> Finetuned:
         (folder / METRICS_FILE).write_bytes(canonical.dumps(record))
 
     _publish(out, write)
-    return Finetuned(out, scores, str(data.about["metric"]), seconds)
+    return Finetuned(out, scores, data.metric, seconds)
 
 
 def _logits(teacher: Teacher, examples: Examples) -> npt.NDArray[np.float32]:

@@ -29,7 +29,7 @@ from mixkd.shared.models.files import check_vocabulary
 from mixkd.shared.pairs import PairTable
 from mixkd.shared.progress import duration
 from mixkd.teacher_cache.build import Job, build, missing_rows
-from mixkd.teacher_cache.data.tasks import TASKS, headline
+from mixkd.teacher_cache.data.tasks import TASKS
 from mixkd.teacher_cache.gate import Gate
 from mixkd.teacher_cache.labels import teacher_columns
 from mixkd.teacher_cache.options import BuildOptions
@@ -138,7 +138,8 @@ def prepare(options: BuildOptions) -> Prepared:
         from mixkd.teacher_cache.data.load import load
 
         data = load(options.data_spec)
-        problem_type, names, about = data.problem_type, data.label_names, dict(data.about)
+        problem_type, names = data.problem_type, data.label_names
+        about = {**data.about, "metric": data.metric}
         texts = data.texts_sha256()
         tokenizer = load_tokenizer(checkpoint)
         if options.max_length is None and there is None:
@@ -164,7 +165,6 @@ def prepare(options: BuildOptions) -> Prepared:
     )
     identity.check(root)
     about |= {**checkpoint.about, "shard_format": settings["format"]}
-    about.setdefault("metric", headline(options.task, problem_type))
     file = CacheFile(identity, settings["shard_rows"], about)
     if there:
         _check_same(root, file, there)
