@@ -1,8 +1,8 @@
-"""Making a teacher where there is none: a pretrained encoder, fine-tuned on a task.
+"""Fine-tune a pretrained encoder on a task, for tasks without a published teacher.
 
     finetune(FinetuneOptions(task="rte", model="bert-base-uncased", out=Path("teachers/rte")))
 
-The folder that comes out appears whole or not at all, and is what `cache-teacher --teacher` takes.
+The folder appears whole or not at all, and is what `cache-teacher --teacher` takes.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class FinetuneOptions:
 
 @dataclass(frozen=True, slots=True)
 class Finetuned:
-    """What came out.
+    """The result of a fine-tuning.
 
     Attributes:
         out: The teacher's folder.
@@ -178,7 +178,7 @@ def _logits(teacher: Teacher, examples: Examples) -> npt.NDArray[np.float32]:
 
 
 def _check_new(out: Path) -> None:
-    """Refuse, before any work, a folder that holds something, or cannot be written."""
+    """Refuse, before any work, a folder that is not empty or cannot be written."""
     if out.exists() and not out.is_dir():
         raise OutputError(out, expected="a folder", found="a file", do="choose another --out")
     if out.is_dir() and (names := sorted(path.name for path in out.iterdir())):
