@@ -18,27 +18,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mixkd.shared.cache.header import CacheFile, Identity, Split
-from mixkd.shared.cache.sealing import seal
-from mixkd.shared.examples import Examples, Ragged, texts_sha256
-from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.pairs import PairTable
 from mixkd.shared.plan import pairs
-from mixkd.teacher_cache.build import Job, build
+from mixkd.teacher_cache.scoring import Logits
+from tests import caches
+from tests.caches import FORMATS, SHARD_ROWS, Job, accept
 
-FORMATS = ("arrow", "hdf5")
+__all__ = ["FORMATS", "SHARD_ROWS", "Logits", "accept"]
 TRAIN, VALIDATION = 30, 12
-SHARD_ROWS = 16
 VOCABULARY = 100
 LONGEST = 12
-FILES = {
-    "tokenizer/tokenizer.json": b"{}\n",
-    "student_init/1-layers/config.json": b"{}\n",
-    "student_init/2-layers/config.json": b'{"layers": 2}\n',
-}
-
-Logits = npt.NDArray[np.float32]
+FILES = {**caches.FILES, "student_init/2-layers/config.json": b'{"layers": 2}\n'}
 
 
 def score(batch: MixBatch, classes: int = 2) -> Logits:
@@ -78,10 +70,6 @@ def pair_table(left: npt.ArrayLike, right: npt.ArrayLike, lam: npt.ArrayLike) ->
     return PairTable(np.asarray(left), np.asarray(right), np.asarray(lam, np.float32))
 
 
-def accept(logits: dict[str, Logits]) -> None:
-    """A gate that lets every teacher pass."""
-
-
 def examples(
     rows: int,
     seed: int = 0,
@@ -112,31 +100,6 @@ def examples(
     )
 
 
-def identity(splits: dict[str, Examples], classes: int = 2, **changes: Any) -> Identity:
-    """The identity of these splits; any field may be changed by name."""
-    fields: dict[str, Any] = {
-        "problem_type": REGRESSION if classes == 1 else CLASSIFICATION,
-        "label_names": ("score",) if classes == 1 else tuple(f"class {c}" for c in range(classes)),
-        "splits": tuple(
-            Split(name, len(rows), texts_digest(rows), rows.ids_sha256())
-            for name, rows in splits.items()
-        ),
-        "teacher_sha256": "1" * 64,
-        "teacher_columns": tuple(range(classes)),
-        "max_length": LONGEST,
-        "beta": 0.4,
-        "mask": "union",
-        "seed": 0,
-        "logits_dtype": "float32",
-    }
-    return Identity(**{**fields, **changes})
-
-
-def texts_digest(rows: Examples) -> str:
-    columns = [column.to_pylist() for column in (rows.text_a, rows.text_b) if column is not None]
-    return texts_sha256(zip(*columns, strict=True), rows.labels)
-
-
 def job(
     root: Path,
     pairs: int = 40,
@@ -144,25 +107,16 @@ def job(
     classes: int = 2,
     *,
     train: int = TRAIN,
-    shard_rows: int = SHARD_ROWS,
-    batch_tokens: int = 64,
     **changes: Any,
 ) -> Job:
-    """A build of synthetic examples; `changes` are fields of the identity."""
+    """A build of synthetic examples; `changes` as `tests.caches.job` takes them."""
     splits = {
         "train": examples(train, 1, classes),
         "validation": examples(VALIDATION, 2, classes),
     }
-    about = {"task": "synthetic", "metric": "accuracy", "shard_format": shard_format}
-    return Job(
-        root=root,
-        file=CacheFile(identity(splits, classes, **changes), shard_rows, about),
-        examples=splits,
-        files=dict(FILES),
-        pairs=pairs,
-        batch_tokens=batch_tokens,
-        pad_id=0,
-        made={"torch": "none", "transformers": "none", "device": "cpu", "dtype": "float32"},
+    settings = {"files": FILES, "max_length": LONGEST, **changes}
+    return caches.job(
+        root, splits, classes=classes, pairs=pairs, shard_format=shard_format, **settings
     )
 
 
@@ -170,9 +124,7 @@ def sealed(
     root: Path, pairs: int = 40, shard_format: str = "arrow", classes: int = 2, **changes: Any
 ) -> Path:
     """Build and seal a cache of `pairs` pairs; a longer one than is there extends it."""
-    build(job(root, pairs, shard_format, classes, **changes), Scorer(classes), accept)
-    seal(root)
-    return root
+    return caches.build_sealed(job(root, pairs, shard_format, classes, **changes), Scorer(classes))
 
 
 def planned(made: Job, start: int, stop: int) -> PairTable:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixkd.shared.cache.verify import verify
 from mixkd.shared.errors import CacheError
 from tests.conftest import Tally
 from tests.faults.reading import files_read, read_all

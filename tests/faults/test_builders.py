@@ -18,11 +18,10 @@ from typing import Any
 import pytest
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.verify import verify
 from mixkd.shared.cache.writer import records
 from mixkd.shared.errors import OutputError
 from mixkd.shared.publish import is_temporary
-from mixkd.teacher_cache.build import build
+from tests.caches import build
 from tests.conftest import Tally
 from tests.faults.reading import read_all
 from tests.goldens import make

@@ -14,9 +14,8 @@ import pytest
 
 from mixkd.shared.cache import codecs as shards
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.verify import verify
-from mixkd.shared.canonical import dumps
 from mixkd.shared.errors import CacheError, DamagedFileError, MissingFileError, UnsealedError
+from mixkd.shared.json_values import dumps
 from tests.faults.reading import files_read, read_all
 from tests.goldens import make
 from tests.hostile.sign import sign

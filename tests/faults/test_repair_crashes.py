@@ -17,8 +17,6 @@ from pathlib import Path
 import pytest
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.repair import repair
-from mixkd.shared.cache.verify import verify
 from mixkd.shared.errors import CacheError
 from tests.conftest import Tally
 from tests.faults.disk import LOSSES, Disk, File, recorded, write_tree

@@ -15,16 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mixkd.shared.cache.header import CacheFile, Identity, Split
-from mixkd.shared.cache.sealing import seal
-from mixkd.shared.examples import Examples, Ragged, texts_sha256
-from mixkd.shared.metrics import CLASSIFICATION
+from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import MixBatch
-from mixkd.teacher_cache.build import Job, build
+from tests import caches
+from tests.caches import FORMATS, Job
 
 PAIRS = 40
 SHARD_ROWS = 16
-FORMATS = ("arrow", "hdf5")
 
 
 def score(batch: MixBatch) -> npt.NDArray[np.float32]:
@@ -53,50 +50,24 @@ def examples(rows: int, seed: int) -> Examples:
 
 
 def job(root: Path, shard_format: str, pairs: int = PAIRS) -> Job:
-    splits = {"train": examples(20, 1), "validation": examples(8, 2)}
-    identity = Identity(
-        problem_type=CLASSIFICATION,
+    return caches.job(
+        root,
+        {"train": examples(20, 1), "validation": examples(8, 2)},
+        classes=3,
+        pairs=pairs,
+        shard_format=shard_format,
+        shard_rows=SHARD_ROWS,
+        about={"task": "golden"},
         label_names=("low", "middle", "high"),
-        splits=tuple(
-            Split(
-                name,
-                len(rows),
-                texts_sha256(
-                    zip(rows.text_a.to_pylist(), rows.text_b.to_pylist(), strict=True), rows.labels
-                ),
-                rows.ids_sha256(),
-            )
-            for name, rows in splits.items()
-        ),
         teacher_sha256="0123456789abcdef" * 4,
         teacher_columns=(2, 0, 1),
         max_length=6,
-        beta=0.4,
-        mask="union",
-        seed=0,
-        logits_dtype="float32",
-    )
-    about = {"task": "golden", "metric": "accuracy", "shard_format": shard_format}
-    return Job(
-        root=root,
-        file=CacheFile(identity, SHARD_ROWS, about),
-        examples=splits,
-        files={
-            "tokenizer/tokenizer.json": b"{}\n",
-            "student_init/1-layers/config.json": b"{}\n",
-        },
-        pairs=pairs,
-        batch_tokens=64,
-        pad_id=0,
-        made={"torch": "none", "transformers": "none", "device": "cpu", "dtype": "float32"},
     )
 
 
 def make(root: Path, shard_format: str, pairs: int = PAIRS) -> Path:
     """Build and seal one."""
-    build(job(root, shard_format, pairs), score, accept=lambda logits: None)
-    seal(root)
-    return root
+    return caches.build_sealed(job(root, shard_format, pairs), score)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mixkd.shared.canonical import dumps, sha256_hex
+from mixkd.shared.json_values import dumps, sha256_hex
 
 
 def sign(

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixkd.shared.canonical import BYTES_OF_A_VALUE, dumps, loads, pieces, sha256_hex
 from mixkd.shared.errors import MalformedError
+from mixkd.shared.json_values import BYTES_OF_A_VALUE, dumps, loads, pieces, sha256_hex
 
 LIMIT = 2**20
 GOLDENS = Path(__file__).parents[1] / "goldens"

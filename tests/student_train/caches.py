@@ -8,19 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mixkd.shared.cache.header import CacheFile, Identity, Split
-from mixkd.shared.cache.sealing import seal
-from mixkd.shared.examples import Examples, Ragged, texts_sha256
-from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import MaskRule
 from mixkd.shared.models.checkpoint import Checkpoint, locate, teacher_sha256
 from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
-from mixkd.teacher_cache.build import Job, build
 from mixkd.teacher_cache.starts import student_start
 from mixkd.teacher_cache.teacher import Teacher
+from tests import caches
 from tests.miniature import label_names, read_texts, tiny_data
-
-METRICS = {1: "pearson", 2: "accuracy"}
 
 
 def make_cache(
@@ -43,53 +38,36 @@ def make_cache(
     data = tiny_data(root.parent / f"data-{root.name}", rows, classes, two_texts, seed=data_seed)
     checkpoint = locate(str(teacher))
     examples = {
-        split: read_examples(checkpoint, data / f"{split}.tsv", classes, text)
+        split: read_examples(checkpoint, data / f"{split}.tsv", classes)
         for split in ("train", "validation")
     }
     model = Teacher.load(checkpoint, tuple(range(classes)), mask=mask, max_length=64, device="cpu")
-    identity = Identity(
-        problem_type=REGRESSION if classes == 1 else CLASSIFICATION,
-        label_names=names or (() if classes == 1 else label_names(classes)),
-        splits=tuple(
-            Split(
-                split, len(found), _texts_sha256(data / f"{split}.tsv", found), found.ids_sha256()
-            )
-            for split, found in examples.items()
-        ),
-        teacher_sha256=teacher_sha256(checkpoint),
-        teacher_columns=tuple(range(classes)),
-        max_length=64,
-        beta=0.4,
-        mask=mask,
-        seed=0,
-        logits_dtype="float32",
-    )
-    about = {
-        "task": "tiny",
-        "metric": METRICS.get(classes, "accuracy"),
-        "teacher": teacher.name,
-        "shard_format": shard_format,
-    }
     files = {f"tokenizer/{name}": data for name, data in tokenizer_files(checkpoint).items()}
     for layers in starts:
         for name, content in student_start(model.model, layers).items():
             files[f"student_init/{layers}-layers/{name}"] = content
-    job = Job(
-        root=root,
-        file=CacheFile(identity, shard_rows, about),
-        examples=examples,
-        files=files,
+    made = caches.job(
+        root,
+        examples,
+        classes=classes,
         pairs=pairs,
+        shard_format=shard_format,
+        shard_rows=shard_rows,
+        about={"task": "tiny", "teacher": teacher.name},
+        files=files,
+        keep_texts=text,
         batch_tokens=512,
         pad_id=model.pad_id,
         made={"torch": "test"},
+        label_names=names or (() if classes == 1 else label_names(classes)),
+        teacher_sha256=teacher_sha256(checkpoint),
+        max_length=64,
+        mask=mask,
     )
-    build(job, model.score, lambda logits: None)
-    seal(root)
-    return root
+    return caches.build_sealed(made, model.score)
 
 
-def read_examples(checkpoint: Checkpoint, file: Path, classes: int, text: bool) -> Examples:
+def read_examples(checkpoint: Checkpoint, file: Path, classes: int) -> Examples:
     """A split as the build tokenises it."""
     texts, labels = read_texts(file)
     tokenizer = load_tokenizer(checkpoint)
@@ -99,11 +77,6 @@ def read_examples(checkpoint: Checkpoint, file: Path, classes: int, text: bool) 
         input_ids=Ragged.from_rows(encoded["input_ids"], np.int32),
         token_type_ids=None if types is None else Ragged.from_rows(types, np.int8),
         labels=np.asarray(labels, np.float32 if classes == 1 else np.int64),
-        text_a=pa.array(texts[0]) if text else None,
-        text_b=pa.array(texts[1]) if text and len(texts) > 1 else None,
+        text_a=pa.array(texts[0]),
+        text_b=pa.array(texts[1]) if len(texts) > 1 else None,
     )
-
-
-def _texts_sha256(file: Path, examples: Examples) -> str:
-    texts, _ = read_texts(file)
-    return texts_sha256(zip(*texts, strict=True), examples.labels)

@@ -244,7 +244,7 @@ def test_metrics_are_those_of_the_saved_student(cache: Path, uninterrupted: Path
         ]
     expected = evaluation(
         torch.stack(logits).numpy(),
-        opened.originals()["validation"],
+        opened.logits("validation"),
         examples.labels,
         "single_label_classification",
     )
@@ -259,7 +259,7 @@ def test_metrics_are_those_of_the_saved_student(cache: Path, uninterrupted: Path
     assert found["steps"] == 10
     assert found["pairs_seen"] == found["mixes_trained"] == 80
     assert found["pairs_in_cache"] == 100
-    assert found["seal"] == opened.seal.digest
+    assert found["seal"] == opened.pin
     assert found["student"]["parameters"] == sum(p.numel() for p in model.parameters())
     assert found["settings"]["alpha_tmkd"] == 1 and found["settings"]["seed"] == 0
     assert found["versions"]["torch"] == torch.__version__

@@ -14,12 +14,11 @@ import pytest
 
 from mixkd.shared import publish
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.sealing import seal
-from mixkd.shared.cache.writer import committed
 from mixkd.shared.errors import CacheError, DiskError, LogitsError
 from mixkd.shared.mixup import MixBatch
 from mixkd.teacher_cache import build as build_module
-from mixkd.teacher_cache.build import _batches, build, missing_rows
+from mixkd.teacher_cache.build import _batches
+from tests.caches import build, committed, missing_rows, seal
 from tests.numpy_caches import (
     FORMATS,
     SHARD_ROWS,
@@ -122,7 +121,7 @@ def test_shards_put_before_a_stop_are_kept(tmp_path: Path) -> None:
     scorer.before = before
     with pytest.raises(ZeroDivisionError):
         build(made, scorer, accept)
-    assert committed(made.root, "pairs", made.identity) == [(0, 16), (16, 32), (32, 48)]
+    assert committed(made.root, "pairs") == [(0, 16), (16, 32), (32, 48)]
     assert not [path for path in made.root.rglob("*") if publish.is_temporary(path.name)]
 
 
@@ -142,7 +141,7 @@ def test_an_extension_computes_what_is_missing(tmp_path: Path, shard_format: str
     after = contents(longer.root)
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {"MANIFEST.json", "README.md"}
-    ranges = committed(longer.root, "pairs", longer.identity)
+    ranges = committed(longer.root, "pairs")
     assert ranges[7:9] == [(448, 500), (500, 512)]
     cache = Cache.open(longer.root)
     for record in cache.pair_records[6:10]:
@@ -182,7 +181,7 @@ def test_logits_that_are_not_finite_name_their_rows(tmp_path: Path, value: float
     rows = planned(made, 21, 22)
     named = f"row 21 (left {rows.left[0]}, right {rows.right[0]}, lam {rows.lam[0]})"
     assert f"NaN or infinity in 1 pairs: {named}" in str(found.value)
-    assert (16, 32) not in committed(made.root, "pairs", made.identity)
+    assert (16, 32) not in committed(made.root, "pairs")
     build(made, Scorer(), accept)
     seal(made.root)
 
@@ -258,7 +257,7 @@ def test_a_time_limit_within_the_originals(tmp_path: Path) -> None:
     made = job(tmp_path / "cache", 80)
     done = build(made, Scorer(), accept, deadline=0)
     assert not done.complete
-    assert committed(made.root, "pairs", made.identity) == []
+    assert committed(made.root, "pairs") == []
     assert build(made, Scorer(), accept).complete
 
 
@@ -276,7 +275,7 @@ def test_a_failure_to_commit_stops_the_run(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(DiskError, match="pairs-000000032.*expected room"):
         build(made, scorer, accept)
     assert scorer.rows < 1000
-    assert committed(made.root, "pairs", made.identity) == [(0, 16), (16, 32)]
+    assert committed(made.root, "pairs") == [(0, 16), (16, 32)]
     assert not [thread for thread in threading.enumerate() if thread.name == "committer"]
 
 

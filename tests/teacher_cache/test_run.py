@@ -12,8 +12,6 @@ import pytest
 from transformers import AutoTokenizer
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.sealing import seal
-from mixkd.shared.cache.verify import verify
 from mixkd.shared.errors import (
     CacheError,
     DamagedFileError,
@@ -33,6 +31,7 @@ from mixkd.teacher_cache.options import BuildOptions
 from mixkd.teacher_cache.rerun import verify_with_teacher
 from mixkd.teacher_cache.run import cache_teacher
 from mixkd.teacher_cache.teacher import Teacher
+from tests.caches import seal
 from tests.miniature import label_names, tiny_data, tiny_teacher
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from mixkd.shared.cache import codecs as shards
 from mixkd.shared.cache.codecs.arrow import encode_batch
-from mixkd.shared.cache.layout import Columns, Layout, check_values, columns_equal
+from mixkd.shared.cache.codecs.base import Columns, Layout, check_values, columns_equal
 from mixkd.shared.errors import LogitsError, MalformedError, UnsafeFileError
 from tests.shared.cache.columns import FINGERPRINT, PAIRS, columns_of
 

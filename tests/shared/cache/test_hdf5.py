@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mixkd.shared.cache import codecs as shards
-from mixkd.shared.cache.layout import Columns
+from mixkd.shared.cache.codecs.base import Columns
 from mixkd.shared.errors import MalformedError, UnsafeFileError
 from tests.shared.cache.columns import PAIRS, columns_of
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from mixkd.shared.cache.header import CacheFile, Identity
-from mixkd.shared.canonical import dumps, sha256_hex
 from mixkd.shared.errors import CacheError, MalformedError, VersionError
+from mixkd.shared.json_values import dumps, sha256_hex
 from tests.numpy_caches import job
 
 
@@ -32,8 +32,8 @@ def changed(file: CacheFile, change: Callable[[dict[str, Any]], object]) -> byte
 
 def test_round_trip(file: CacheFile) -> None:
     assert CacheFile.from_bytes(file.to_bytes(), "cache.json") == file
-    assert file.identity.originals == 42
-    assert file.identity.train_rows == 30
+    assert file.identity.n_originals == 42
+    assert file.identity.n_train == 30
     assert file.identity.classes == 3
 
 

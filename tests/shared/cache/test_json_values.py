@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mixkd.shared.cache.header import CacheFile
 from mixkd.shared.cache.seal import Record, Seal
-from mixkd.shared.canonical import sha256_hex
 from mixkd.shared.errors import CacheError
+from mixkd.shared.json_values import sha256_hex
 from mixkd.student_train.order import State
 from tests.hostile.fuzz_json import at, paths, spelled
 

@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixkd.shared.cache.layout import columns_equal
+from mixkd.shared.cache.codecs.base import columns_equal
 from mixkd.shared.cache.reader import Cache, original_keys, read_record
-from mixkd.shared.cache.sealing import seal
-from mixkd.shared.canonical import dumps, sha256_hex
 from mixkd.shared.errors import (
     AlignmentError,
     CacheError,
@@ -25,7 +23,8 @@ from mixkd.shared.errors import (
     UnsealedError,
     UsageError,
 )
-from mixkd.teacher_cache.build import build
+from mixkd.shared.json_values import dumps, sha256_hex
+from tests.caches import build, seal
 from tests.numpy_caches import FORMATS, Scorer, accept, expected_logits, job, planned, score, sealed
 
 
@@ -123,7 +122,7 @@ def test_folders_of_models(whole: Path) -> None:
 def test_an_older_seal_is_still_opened(root: Path) -> None:
     before = Cache.open(root)
     sealed(root, 60, before.pair_records[0].shard_format)
-    assert Cache.open(root).seal.pairs == 60
+    assert Cache.open(root).seal.rows.pairs == 60
     again = Cache.open(root, before.seal.digest)
     assert again.seal == before.seal
     assert again.pair_records[-1].stop == 40

@@ -13,12 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.repair import repair
-from mixkd.shared.cache.sealing import seal
-from mixkd.shared.cache.verify import verify
-from mixkd.shared.canonical import dumps
-from mixkd.teacher_cache.build import build
+from mixkd.shared.json_values import dumps
 from mixkd.teacher_cache.cli import cache_teacher
+from tests.caches import build, seal
 from tests.goldens import make
 
 
@@ -139,7 +136,7 @@ def test_damage_is_found_repaired_and_filled(cache: Path, damage: str) -> None:
 
 def test_seals_that_are_not_what_their_names_say(cache: Path) -> None:
     opened = Cache.open(cache)
-    make.make(cache, opened.pair_records[0].shard_format, opened.seal.pairs + 16)
+    make.make(cache, opened.pair_records[0].shard_format, opened.seal.rows.pairs + 16)
     manifest = (cache / "MANIFEST.json").read_bytes()
     swap(*(cache / "seals").iterdir())
     assert [finding for finding in verify(cache) if not finding.harmless]
@@ -162,7 +159,7 @@ def test_a_link_to_nothing_in_quarantine_is_kept(cache: Path) -> None:
 def test_damage_beyond_the_seal_is_found(cache: Path, damage: str) -> None:
     """The next seal would take these rows as they are."""
     shard_format = Cache.open(cache).pair_records[0].shard_format
-    pairs = Cache.open(cache).seal.pairs
+    pairs = Cache.open(cache).seal.rows.pairs
     build(make.job(cache, shard_format, pairs + 32), make.score, accept=lambda logits: None)
     record = max((cache / "commits").glob("pairs-*"))
     assert not [finding for finding in verify(cache, deep=True) if not finding.harmless]
@@ -267,7 +264,7 @@ def test_a_shard_that_only_a_seal_names_is_kept(cache: Path) -> None:
 def test_a_shard_that_only_a_record_names_is_kept(cache: Path) -> None:
     """It was committed, and not sealed yet."""
     opened = Cache.open(cache)
-    longer = make.job(cache, opened.pair_records[0].shard_format, opened.seal.pairs + 32)
+    longer = make.job(cache, opened.pair_records[0].shard_format, opened.seal.rows.pairs + 32)
     build(longer, make.score, accept=lambda logits: None)
     make_old(*(cache / "data").iterdir())
     assert repair(cache) == []
@@ -275,7 +272,7 @@ def test_a_shard_that_only_a_record_names_is_kept(cache: Path) -> None:
 
 def test_after_a_repair_the_longest_sound_seal_is_read(cache: Path) -> None:
     before = Cache.open(cache)
-    make.make(cache, before.pair_records[0].shard_format, before.seal.pairs + 32)
+    make.make(cache, before.pair_records[0].shard_format, before.seal.rows.pairs + 32)
     (cache / Cache.open(cache).pair_records[-1].file).unlink()
     repair(cache)
     assert Cache.open(cache).seal == before.seal

@@ -13,15 +13,14 @@ import pytest
 
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.seal import Seal
-from mixkd.shared.cache.sealing import publish_longest, seal
-from mixkd.shared.cache.verify import verify
+from mixkd.shared.cache.sealing import publish_longest
 from mixkd.shared.cache.writer import records
-from mixkd.shared.canonical import dumps
 from mixkd.shared.errors import CacheError, DamagedFileError, UnsealedError
 from mixkd.shared.examples import Examples
+from mixkd.shared.json_values import dumps
 from mixkd.shared.metrics import CLASSIFICATION, metrics
 from mixkd.shared.plan import complete_prefix
-from mixkd.teacher_cache.build import build
+from tests.caches import build, seal
 from tests.hostile.sign import write_seal
 from tests.numpy_caches import FORMATS, Scorer, accept, contents, job, sealed
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mixkd.shared.cache.seal import Record, Seal
-from mixkd.shared.canonical import dumps, sha256_hex
 from mixkd.shared.errors import CacheError, MalformedError, VersionError
+from mixkd.shared.json_values import dumps, sha256_hex
 from tests.numpy_caches import sealed
 
 Change = Callable[[dict[str, Any]], object]

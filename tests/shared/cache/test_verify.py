@@ -10,7 +10,6 @@ import pytest
 
 from mixkd.shared.cache import codecs as shards
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.verify import verify
 from mixkd.shared.examples import Examples
 from mixkd.shared.metrics import CLASSIFICATION
 from tests.faults.reading import read_all

@@ -16,10 +16,10 @@ import pytest
 from mixkd.shared import publish
 from mixkd.shared.cache import writer as commit_module
 from mixkd.shared.cache.reader import Cache, original_keys
-from mixkd.shared.cache.sealing import seal
 from mixkd.shared.cache.writer import Committer, commit, create_cache, records
 from mixkd.shared.errors import DiskError, OutputError
-from mixkd.teacher_cache.build import Built, Job, build
+from mixkd.teacher_cache.build import Built
+from tests.caches import Job, build, seal
 from tests.numpy_caches import (
     FORMATS,
     SHARD_ROWS,
