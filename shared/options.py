@@ -1,4 +1,4 @@
-"""Checks of options: what both tools' option classes ask of a value when they are made."""
+"""Checks of options: what both tools' option classes require of their values."""
 
 from __future__ import annotations
 

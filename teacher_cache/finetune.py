@@ -49,7 +49,7 @@ class FinetuneOptions:
         dtype: `auto` is bfloat16 where the device multiplies it natively, else float32.
 
     Raises:
-        UsageError: When it is made, naming the option.
+        UsageError: On construction, naming the option.
     """
 
     task: str
@@ -79,14 +79,8 @@ class FinetuneOptions:
 
     @property
     def data_spec(self) -> DataSpec:
-        return DataSpec(
-            self.task,
-            self.data,
-            self.text_columns,
-            self.label_column,
-            self.label_names,
-            self.subset,
-        )
+        """The options that say what the examples are."""
+        return DataSpec.of(self)
 
     @property
     def out_folder(self) -> Path:

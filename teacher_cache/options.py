@@ -1,4 +1,4 @@
-"""What a build is asked to do: one data class, checked when it is made."""
+"""What a build is asked to do: one data class, checked on construction."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class BuildOptions:
     """The options of `cache-teacher`, of the same names.
 
     None means "what the cache in `--out` has, else the default": a cache can be extended without
-    saying again how it was made, and what is said again is compared with it. `data` may also be a
+    saying again how it was built, and what is said again is compared with it. `data` may also be a
     `Dataset` or `DatasetDict` of `datasets`.
 
     Raises:
-        UsageError: When it is made, naming the option.
+        UsageError: On construction, naming the option.
     """
 
     task: str
@@ -83,14 +83,7 @@ class BuildOptions:
     @property
     def data_spec(self) -> DataSpec:
         """The options that say what the examples are."""
-        return DataSpec(
-            task=self.task,
-            data=self.data,
-            text_columns=self.text_columns,
-            label_column=self.label_column,
-            label_names=self.label_names,
-            subset=1.0 if self.subset is None else self.subset,
-        )
+        return DataSpec.of(self)
 
     @property
     def names_data(self) -> bool:

@@ -1,4 +1,4 @@
-"""Which columns are texts, and whether each row has one."""
+"""Choose the text columns, and check that each row has its texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables in files: tsv, csv and jsonl with the standard library, parquet with pyarrow.
+"""Read tables from files: tsv, csv and jsonl with the standard library, parquet with pyarrow.
 
 Rows are counted from 1 in messages; a header is not counted.
 """

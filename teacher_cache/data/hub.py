@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face Hub, pinned to the commit that the Hub has now."""
+"""Read data sets of the Hugging Face Hub, pinned to the commit that the Hub has now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data of a task: labelled splits of texts, from GLUE on the Hub or from the user's own place.
+"""Load a task's data: labelled splits of texts, from GLUE on the Hub or from the user's own place.
 
     data = load(DataSpec(task="rte"))                                   # nyu-mll/glue, rte
     data = load(DataSpec(task="rte", data="my/folder"))                 # train.tsv, validation.tsv
@@ -12,7 +12,7 @@ A local path that exists wins over a name on the Hub. Labels are classes in the 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,7 @@ class DataSpec:
         subset: The part of the training rows to use, in (0, 1].
 
     Raises:
-        UsageError: When it is made, naming the option.
+        UsageError: On construction, naming the option.
     """
 
     task: str
@@ -79,6 +79,12 @@ class DataSpec:
             expected="a part above 0 and up to 1",
             do="give 0.1 for a tenth of the training rows",
         )
+
+    @classmethod
+    def of(cls, options: object) -> DataSpec:
+        """Take the fields of the same names from a command's options; None is the default."""
+        values = {field.name: getattr(options, field.name) for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Splits that are objects of `datasets`, as a program holds them or as the Hub gives them.
+"""Read objects of `datasets`, as a program holds them or as the Hub gives them.
 
 The library is imported only where somebody passes such an object or reads the Hub.
 """

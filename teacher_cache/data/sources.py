@@ -1,4 +1,4 @@
-"""What a place of data gives: one table of named columns per split.
+"""The values that every reader of data returns: one table of named columns per split.
 
 A folder or file (`folders`, `files`), the Hub (`hub`) and an object of `datasets` (`objects`) all
 give a `Source`; from then on nothing depends on where the rows are from.
@@ -59,7 +59,7 @@ class Source:
         tables: Split name -> table; `train` first, no validation where the source has none.
         label_names: As the source itself gives them, or empty.
         about: Where it is from: names, Hub id and revision, licence; never a local path.
-        published: Whether others made it. Their pairs may lack a side (QQP has questions without
+        published: Whether others wrote it. Their pairs may lack a side (QQP has questions without
             text): to drop such rows would change the benchmark, and a model can read them.
     """
 

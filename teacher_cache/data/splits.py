@@ -1,4 +1,4 @@
-"""Which rows: a held-out tenth where there is no validation split, and a part of the training rows.
+"""Choose rows: a held-out tenth where no validation split exists, and a part of the training rows.
 
 Both are stratified and fixed: they depend on the labels alone, never on `--seed`, so that the
 teacher that `finetune` trains and the cache that is built from it see the same rows. A smaller

@@ -1,4 +1,4 @@
-"""What labels mean: scores of a regression, or classes by number or by name.
+"""Read labels: as scores of a regression, or as classes by number or by name.
 
 Which of these it is follows the ecosystem's habit (`run_glue.py` and `run_classification.py` of
 transformers look at the column's type): where nothing says otherwise, labels written as decimal

@@ -112,6 +112,8 @@ def test_both_validation_splits_of_mnli_are_read_from_a_folder(tmp_path: Path) -
     assert data.label_names == ("entailment", "neutral", "contradiction")
     assert data.splits["train"].text_b == [f"h{row}" for row in range(6)]
     (tmp_path / "validation_mismatched.tsv").unlink()
+    one = load(DataSpec(task="mnli", data=str(tmp_path)))
+    assert list(one.splits) == ["train", "validation_matched"]
     (tmp_path / "validation_matched.tsv").rename(tmp_path / "dev.tsv")
     assert list(load(DataSpec(task="mnli", data=str(tmp_path))).splits) == ["train", "validation"]
 
