@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import CacheError
 from tests.conftest import Tally
 from tests.faults.reading import read_all
@@ -131,5 +132,5 @@ def killed(folder: Path, whole: Path, life_s: float, seed: int, teacher: Path, d
         shutil.rmtree(folder)
     Builder(folder, teacher, data).finish()
     assert (root / "MANIFEST.json").read_bytes() == (whole / OUT / "MANIFEST.json").read_bytes()
-    assert [found for found in verify(root, deep=True) if not found.harmless] == []
+    assert [found for found in verify_cache(root, deep=True) if not found.harmless] == []
     return rows
