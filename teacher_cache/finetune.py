@@ -1,8 +1,8 @@
-"""Making a teacher where there is none: a pretrained encoder, fine-tuned on a task.
+"""Fine-tune a pretrained encoder on a task, for tasks without a published teacher.
 
     finetune(FinetuneOptions(task="rte", model="bert-base-uncased", out=Path("teachers/rte")))
 
-The folder that comes out appears whole or not at all, and is what `cache-teacher --teacher` takes.
+The folder appears whole or not at all, and is what `cache-teacher --teacher` takes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared import publish
-from mixkd.shared.errors import OutputError, UsageError
+from mixkd.shared.errors import OutputError
 from mixkd.shared.json_values import dumps
 from mixkd.shared.models.files import quiet
+from mixkd.shared.options import check, check_choice, check_count
 from mixkd.teacher_cache.data.load import DataSpec
 
 if TYPE_CHECKING:
     from mixkd.shared.examples import Examples
+    from mixkd.teacher_cache.data.objects import AnyData
     from mixkd.teacher_cache.teacher import Teacher
 
 log = logging.getLogger(__name__)
@@ -47,13 +49,13 @@ class FinetuneOptions:
         dtype: `auto` is bfloat16 where the device multiplies it natively, else float32.
 
     Raises:
-        UsageError: When it is made, naming the option.
+        UsageError: On construction, naming the option.
     """
 
     task: str
     model: str
     out: Path | None = None
-    data: str | None = None
+    data: AnyData | None = None
     text_columns: tuple[str, ...] = ()
     label_column: str | None = None
     label_names: tuple[str, ...] = ()
@@ -67,33 +69,18 @@ class FinetuneOptions:
     dtype: str = "auto"
 
     def __post_init__(self) -> None:
-        _ = self.data_spec
-        for name in ("epochs", "batch_size"):
-            self._check(name, getattr(self, name) >= 1, "a number from 1 on")
+        _ = self.data_spec  # which checks itself
+        for name, least in (("epochs", 1), ("batch_size", 1), ("max_length", 1), ("seed", 0)):
+            check_count(name, getattr(self, name), least)
         rate = self.learning_rate
-        self._check("learning_rate", rate > 0 and math.isfinite(rate), "a number above 0")
-        self._check("seed", 0 <= self.seed < 2**63, "a number from 0 to 2^63 - 1")
-        self._check("dtype", self.dtype in DTYPES, f"one of {', '.join(DTYPES)}")
-
-    def _check(self, name: str, valid: bool, expected: str) -> None:
-        if not valid:
-            raise UsageError(
-                "--" + name.replace("_", "-"),
-                expected=expected,
-                found=getattr(self, name),
-                do="give another value",
-            )
+        valid = rate > 0 and math.isfinite(rate)
+        check("learning_rate", rate, valid, "a number above 0", "try 5e-5")
+        check_choice("dtype", self.dtype, DTYPES)
 
     @property
     def data_spec(self) -> DataSpec:
-        return DataSpec(
-            self.task,
-            self.data,
-            self.text_columns,
-            self.label_column,
-            self.label_names,
-            self.subset,
-        )
+        """The options that say what the examples are."""
+        return DataSpec.of(self)
 
     @property
     def out_folder(self) -> Path:
@@ -102,7 +89,7 @@ class FinetuneOptions:
 
 @dataclass(frozen=True, slots=True)
 class Finetuned:
-    """What came out.
+    """The result of a fine-tuning.
 
     Attributes:
         out: The teacher's folder.
@@ -158,6 +145,7 @@ def finetune(options: FinetuneOptions) -> Finetuned:
     origin = {key.replace("teacher", "model"): value for key, value in checkpoint.about.items()}
     record = {
         "about": {**data.about, **origin},
+        "metric": data.metric,
         "course": asdict(course) | {"max_length": options.max_length, "steps": steps},
         "train_rows": len(examples["train"]),
         "validation": scores,
@@ -171,7 +159,7 @@ def finetune(options: FinetuneOptions) -> Finetuned:
         (folder / METRICS_FILE).write_bytes(dumps(record))
 
     _publish(out, write)
-    return Finetuned(out, scores, str(data.about["metric"]), seconds)
+    return Finetuned(out, scores, data.metric, seconds)
 
 
 def _logits(teacher: Teacher, examples: Examples) -> npt.NDArray[np.float32]:
@@ -185,7 +173,7 @@ def _logits(teacher: Teacher, examples: Examples) -> npt.NDArray[np.float32]:
 
 
 def _check_new(out: Path) -> None:
-    """Refuse, before any work, a folder that holds something, or cannot be written."""
+    """Refuse, before any work, a folder that is not empty or cannot be written."""
     if out.exists() and not out.is_dir():
         raise OutputError(out, expected="a folder", found="a file", do="choose another --out")
     if out.is_dir() and (names := sorted(path.name for path in out.iterdir())):

@@ -145,8 +145,8 @@ def _read(options: BuildOptions, checkpoint: Checkpoint, header: Header | None) 
         problem_type=data.problem_type,
         label_names=data.label_names,
         max_length=max_length,
-        metric=str(data.about["metric"]),
-        about={n: v for n, v in data.about.items() if n != "metric"} | checkpoint.about,
+        metric=data.metric,
+        about={**data.about, **checkpoint.about},
     )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from mixkd.shared.errors import UsageError
 from mixkd.shared.examples import Examples, Ragged
-from mixkd.teacher_cache.data.load import Data, TextSplit
+from mixkd.teacher_cache.data.load import Data
+from mixkd.teacher_cache.data.splits import TextSplit
 
 log = logging.getLogger(__name__)
 ROWS_AT_ONCE = 1024

@@ -103,7 +103,7 @@ def test_a_head_for_other_labels_is_replaced_and_said(
     tmp_path: Path, data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     teacher = miniature.tiny_teacher(tmp_path / "other", labels=("a", "b", "c", "d"))
-    with caplog.at_level(logging.INFO, "mixkd"):
+    with caplog.at_level(logging.INFO, "mixkd.teacher_cache"):
         tuned(data, teacher, tmp_path / "teacher", epochs=1)
     assert "new weights: classifier.bias, classifier.weight" in caplog.text
 
@@ -155,12 +155,14 @@ def test_a_model_that_a_cache_could_not_use_is_refused_before_training(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "--epochs: expected a number from 1 on, found 0"),
-        ({"batch_size": 0}, "--batch-size: expected a number from 1 on"),
+        ({"epochs": 0}, r"--epochs: expected a number from 1 to 2\^53, found 0"),
+        ({"batch_size": 0}, r"--batch-size: expected a number from 1 to 2\^53"),
         ({"learning_rate": 0.0}, "--learning-rate: expected a number above 0"),
         ({"learning_rate": float("nan")}, "--learning-rate: expected a number above 0"),
         ({"dtype": "float16"}, "--dtype: expected one of auto, float32, bfloat16"),
-        ({"seed": -1}, "--seed: expected a number from 0"),
+        ({"seed": -1}, r"--seed: expected a number from 0 to 2\^53"),
+        ({"seed": 2**53 + 1}, r"--seed: expected a number from 0 to 2\^53"),
+        ({"max_length": 0}, r"--max-length: expected a number from 1 to 2\^53, found 0"),
         ({"task": "mood"}, "--task: expected one of cola"),
         ({"subset": 2.0}, "--subset: expected a part"),
     ],

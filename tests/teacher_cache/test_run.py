@@ -151,6 +151,31 @@ def test_texts_can_be_left_out(options: dict[str, Any]) -> None:
     assert Cache.open(options["out"]).train.text_a is None
 
 
+def test_an_object_of_datasets_makes_the_same_cache(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    import datasets
+
+    from mixkd.teacher_cache.data.files import read_file
+
+    build(options)
+    splits = datasets.DatasetDict()
+    for name in ("train", "validation"):
+        columns = read_file(Path(options["data"]) / f"{name}.tsv").columns
+        splits[name] = datasets.Dataset.from_dict(
+            {**columns, "label": [*map(int, columns["label"])]}
+        )
+    found = build(options, data=splits, out=tmp_path / "object")
+    assert found["about"]["data"] == "tiny"
+    assert Cache.open(tmp_path / "object").identity == Cache.open(options["out"]).identity
+    assert build(options, data=splits, pairs=120)["run"]["rows"] == 20
+    with pytest.raises(DifferentCacheError, match=r"splits\.train\.rows 47"):
+        build(
+            options,
+            data=datasets.DatasetDict({**splits, "train": splits["train"].select(range(47))}),
+        )
+
+
 def test_a_subset_is_part_of_the_identity(options: dict[str, Any]) -> None:
     found = build(options, subset=0.5)
     assert found["splits"] == {"train": 24, "validation": 24}
@@ -304,16 +329,18 @@ def bad(error: type[CacheError], match: str, **changes: Any) -> Any:
 @pytest.mark.parametrize(
     ("error", "match", "changes"),
     [
-        bad(UsageError, "--pairs: expected at least 0, found -1", pairs=-1),
+        bad(UsageError, r"--pairs: expected a number from 0 to 2\^53, found -1", pairs=-1),
+        bad(UsageError, r"--pairs: .*from 0 to 2\^53, found 9", pairs=2**53 + 1),
+        bad(UsageError, r"--seed: expected a number from 0 to 2\^53, found", seed=2**53 + 1),
         bad(UsageError, "--beta: expected a number in", beta=0.0),
         bad(UsageError, "--format: expected one of arrow, hdf5", format="parquet"),
         bad(UsageError, "--mask: expected one of union, heavier", mask="both"),
         bad(UsageError, "--logits-dtype: expected one of", logits_dtype="int8"),
-        bad(UsageError, "--dtype: expected auto", dtype="int8"),
+        bad(UsageError, "--dtype: expected one of auto, float32", dtype="int8"),
         bad(UsageError, "--device: expected auto, cpu or cuda", device="tpu"),
-        bad(UsageError, "--max-length: expected at least 1", max_length=0),
-        bad(UsageError, "--batch-tokens: expected at least 1", batch_tokens=0),
-        bad(UsageError, "--shard-rows: expected at least 1", shard_rows=0),
+        bad(UsageError, "--max-length: expected a number from 1", max_length=0),
+        bad(UsageError, "--batch-tokens: expected a number from 1", batch_tokens=0),
+        bad(UsageError, "--shard-rows: expected a number from 1", shard_rows=0),
         bad(UsageError, "--subset: expected a part above 0", subset=1.5),
         bad(UsageError, "--task: expected one of cola", task="unheard", data=None),
         bad(UsageError, "--teacher: expected a fine-tuned model", teacher=None),
