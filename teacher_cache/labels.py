@@ -1,4 +1,4 @@
-"""Whether a teacher answers the data's question: number, kind and order of its labels.
+"""Check that a teacher answers the data's question: number, kind and order of its labels.
 
 Decided from config.json alone, so that the order is known before the teacher is loaded.
 """
@@ -11,8 +11,9 @@ from typing import Any
 
 from mixkd.shared.errors import LabelOrderError, UsageError
 from mixkd.shared.metrics import REGRESSION
+from mixkd.shared.models.checkpoint import label_names as names_in
 
-INVENTED_NAME = re.compile(r"LABEL_\d+")
+DEFAULT_NAME = re.compile(r"LABEL_\d+")
 
 
 def teacher_columns(
@@ -22,7 +23,7 @@ def teacher_columns(
     label_names: Sequence[str],
     teacher_labels: Sequence[int] | None = None,
 ) -> tuple[int, ...]:
-    """For each class of the data, in order, the teacher's label that stands for it.
+    """Find, for each class of the data in order, the teacher's label that corresponds to it.
 
     Args:
         teacher: The teacher, for messages.
@@ -31,12 +32,12 @@ def teacher_columns(
             unless its names say otherwise.
 
     Raises:
-        LabelOrderError: If number or kind of labels differ, or the names are in another order.
-        UsageError: If `teacher_labels` is no permutation.
+        LabelOrderError: If number or kind of labels differ, or the names are in a different order.
+        UsageError: If `teacher_labels` is not a permutation.
     """
     regression = problem_type == REGRESSION
     classes = 1 if regression else len(label_names)
-    names = _names(config)
+    names = names_in(config)
     _check_kind(teacher, config.get("problem_type"), problem_type)
     if len(names) != classes:
         raise LabelOrderError(
@@ -58,19 +59,6 @@ def teacher_columns(
             f"{','.join(map(str, range(classes)))} if the teacher's names are wrong",
         )
     return tuple(range(classes))
-
-
-def _names(config: dict[str, Any]) -> list[str]:
-    """The teacher's label names in order; transformers leaves them out for its default of two."""
-    table = config.get("id2label")
-    if isinstance(table, dict):
-        return [str(name) for _, name in sorted(table.items(), key=lambda item: _number(item[0]))]
-    count = config.get("num_labels")
-    return [f"LABEL_{label}" for label in range(count if isinstance(count, int) else 2)]
-
-
-def _number(key: str) -> int:
-    return int(key) if key.isdecimal() else -1
 
 
 def _check_kind(teacher: str, found: object, problem_type: str) -> None:
@@ -96,8 +84,8 @@ def _checked_permutation(labels: Sequence[int], classes: int) -> tuple[int, ...]
 
 
 def _implied_columns(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | None:
-    """The order that the names tell, or None where they are invented or other names."""
-    if all(INVENTED_NAME.fullmatch(name) for name in names):
+    """Find the order by the names, or None where they are default names or different ones."""
+    if all(DEFAULT_NAME.fullmatch(name) for name in names):
         return None
     position = {_plain(name): label for label, name in enumerate(names)}
     plain = [_plain(name) for name in wanted]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.verify import Finding, rerun
-from mixkd.shared.models.checkpoint import locate, teacher_sha256
+from mixkd.shared.models.checkpoint import checkpoint_sha256
+from mixkd.shared.models.locate import locate
 from mixkd.shared.models.tokenizer import load_tokenizer
 from mixkd.teacher_cache.teacher import Teacher
 
@@ -22,7 +23,7 @@ def verify_with_teacher(folder: Path, name: str, rows: int, device: str) -> list
     cache = Cache.open(folder)
     identity = cache.identity
     checkpoint = locate(name)
-    found = teacher_sha256(checkpoint)
+    found = checkpoint_sha256(checkpoint)
     if found != identity.teacher_sha256:
         return [
             Finding(

@@ -22,10 +22,12 @@ from mixkd.shared.cache.reader import Cache, read_cache_file, read_unsealed_exam
 from mixkd.shared.cache.sealing import check_unchanged, seal
 from mixkd.shared.cache.writer import records
 from mixkd.shared.canonical import dumps
-from mixkd.shared.errors import DifferentCacheError, OutputError, UsageError
+from mixkd.shared.errors import DifferentCacheError, UsageError
 from mixkd.shared.examples import Examples
-from mixkd.shared.models.checkpoint import Checkpoint, locate, read_config, teacher_sha256
-from mixkd.shared.models.files import check_vocabulary
+from mixkd.shared.models.checkpoint import checkpoint_sha256, read_config
+from mixkd.shared.models.locate import Checkpoint, locate
+from mixkd.shared.models.tokenizer import check_vocabulary
+from mixkd.shared.output import check_output
 from mixkd.shared.pairs import PairTable
 from mixkd.shared.progress import duration
 from mixkd.teacher_cache.build import Job, build, missing_rows
@@ -154,7 +156,7 @@ def prepare(options: BuildOptions) -> Prepared:
             Split(name, len(rows), texts[name], rows.ids_sha256())
             for name, rows in examples.items()
         ),
-        teacher_sha256=teacher_sha256(checkpoint),
+        teacher_sha256=checkpoint_sha256(checkpoint),
         teacher_columns=columns,
         max_length=settings["max_length"],
         beta=float(settings["beta"]),
@@ -173,16 +175,11 @@ def prepare(options: BuildOptions) -> Prepared:
 
 
 def _existing(root: Path) -> CacheFile | None:
-    publish.check_writable(root)
-    entries = {path.name for path in root.iterdir()} if root.is_dir() else set()
-    foreign = sorted(e for e in entries - CACHE_ENTRIES if not publish.is_temporary(e))
-    if foreign:
-        raise OutputError(
-            root,
-            expected="no folder, an empty one, or a cache",
-            found=f"other files: {', '.join(foreign[:3])}",
-            do="choose another --out",
-        )
+    entries = check_output(
+        root,
+        lambda name: name in CACHE_ENTRIES or publish.is_temporary(name),
+        expected="a new or empty folder, or a cache",
+    )
     return read_cache_file(root) if "cache.json" in entries else None
 
 
@@ -295,10 +292,10 @@ def _with_teacher(job: Job, options: BuildOptions, prepared: Prepared, teacher: 
 
     files: dict[str, bytes] = {}
     if prepared.new:
-        from mixkd.shared.models.tokenizer import tokenizer_files
+        from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
         from mixkd.teacher_cache.starts import student_depths, student_start
 
-        for name, data in tokenizer_files(prepared.checkpoint).items():
+        for name, data in tokenizer_files(load_tokenizer(prepared.checkpoint)).items():
             files[f"tokenizer/{name}"] = data
         for depth in student_depths(teacher.model, options.student_layers):
             for name, data in student_start(teacher.model, depth).items():

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mixkd.shared.errors import DataError
-from mixkd.shared.models.files import first_line
+from mixkd.shared.models.library import first_line
 from mixkd.teacher_cache.data.sources import VALIDATIONS, Source, Table
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from mixkd.shared.cache.sealing import seal
 from mixkd.shared.examples import Examples, Ragged, texts_sha256
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.shared.mixup import MaskRule
-from mixkd.shared.models.checkpoint import Checkpoint, locate, teacher_sha256
+from mixkd.shared.models.checkpoint import checkpoint_sha256
+from mixkd.shared.models.locate import Checkpoint, locate
 from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
 from mixkd.teacher_cache.build import Job, build
 from mixkd.teacher_cache.starts import student_start
@@ -56,7 +57,7 @@ def make_cache(
             )
             for split, found in examples.items()
         ),
-        teacher_sha256=teacher_sha256(checkpoint),
+        teacher_sha256=checkpoint_sha256(checkpoint),
         teacher_columns=tuple(range(classes)),
         max_length=64,
         beta=0.4,
@@ -70,7 +71,8 @@ def make_cache(
         "teacher": teacher.name,
         "shard_format": shard_format,
     }
-    files = {f"tokenizer/{name}": data for name, data in tokenizer_files(checkpoint).items()}
+    saved = tokenizer_files(load_tokenizer(checkpoint))
+    files = {f"tokenizer/{name}": data for name, data in saved.items()}
     for layers in starts:
         for name, content in student_start(model.model, layers).items():
             files[f"student_init/{layers}-layers/{name}"] = content

@@ -18,7 +18,7 @@ from mixkd.shared.errors import (
     UsageError,
 )
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
-from mixkd.teacher_cache import training
+from mixkd.shared.training import shuffled_batches
 from mixkd.teacher_cache.finetune import Finetuned, FinetuneOptions, finetune
 from tests import miniature
 
@@ -70,7 +70,7 @@ def test_what_was_saved_gives_the_scores_that_were_printed(
     tmp_path: Path, data: Path, encoder: Path
 ) -> None:
     from mixkd.shared.metrics import metrics
-    from mixkd.shared.models.checkpoint import locate
+    from mixkd.shared.models.locate import locate
     from mixkd.shared.models.tokenizer import load_tokenizer
     from mixkd.teacher_cache.data.encode import tokenise
     from mixkd.teacher_cache.data.load import DataSpec, load
@@ -103,20 +103,20 @@ def test_a_head_for_other_labels_is_replaced_and_said(
     tmp_path: Path, data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     teacher = miniature.tiny_teacher(tmp_path / "other", labels=("a", "b", "c", "d"))
-    with caplog.at_level(logging.INFO, "teacher_cache"):
+    with caplog.at_level(logging.INFO, "mixkd.teacher_cache"):
         tuned(data, teacher, tmp_path / "teacher", epochs=1)
-    assert "new weights: classifier.bias, classifier.weight" in caplog.text
+    assert "randomly initialised: classifier.bias, classifier.weight" in caplog.text
 
 
-def test_batches_hold_every_row_once_and_rows_of_like_lengths() -> None:
+def test_batches_hold_every_row_once_and_rows_of_similar_length() -> None:
     lengths = np.random.default_rng(0).integers(3, 100, 1000)
-    found = training.batches(lengths, 16, seed=1, epoch=0)
+    found = shuffled_batches(lengths, 16, seed=1, epoch=0)
     assert sorted(np.concatenate(found)) == list(range(1000))
     padded = sum(lengths[rows].max() * len(rows) for rows in found)
     assert padded < 1.1 * lengths.sum()
-    again = training.batches(lengths, 16, seed=1, epoch=0)
+    again = shuffled_batches(lengths, 16, seed=1, epoch=0)
     assert all(np.array_equal(*rows) for rows in zip(found, again, strict=True))
-    other = training.batches(lengths, 16, seed=1, epoch=1)
+    other = shuffled_batches(lengths, 16, seed=1, epoch=1)
     assert not np.array_equal(np.concatenate(found), np.concatenate(other))
 
 
