@@ -75,7 +75,10 @@ def read_config(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def label_names(config: dict[str, Any]) -> list[str]:
-    """List a classifier's label names in order; transformers omits its default, two."""
+    """List the names of a classifier's labels in order, by its config as a table.
+
+    Files have strings for keys, configs in memory numbers; transformers omits its default, two.
+    """
     table = config.get("id2label")
     if isinstance(table, dict):
         return [str(name) for _, name in sorted(table.items(), key=lambda item: _number(item[0]))]
@@ -83,8 +86,8 @@ def label_names(config: dict[str, Any]) -> list[str]:
     return [f"LABEL_{label}" for label in range(count if isinstance(count, int) else 2)]
 
 
-def _number(key: str) -> int:
-    return int(key) if key.isdecimal() else -1
+def _number(key: object) -> int:
+    return int(str(key)) if str(key).isdecimal() else -1
 
 
 def weight_files(checkpoint: Checkpoint) -> list[str]:

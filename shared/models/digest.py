@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 CHUNK_BYTES = 1 << 20
-# What a config says about where and with what its model was loaded, not about the model.
-ORIGIN_SETTINGS = ("_name_or_path", "transformers_version")
+# What a config notes when its model is saved or loaded; it says nothing that the model is not.
+NOTED_SETTINGS = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
 def files_sha256(folder: Path, names: Iterable[str]) -> str:
@@ -47,8 +47,8 @@ def model_sha256(model: nn.Module) -> str:
     C order. All numbers, those of the tensors too, are little endian.
 
     Where the model has `config.to_dict()`, then follows its canonical JSON (`shared/canonical.py`),
-    framed by its uint64 number of bytes, without `_name_or_path` and `transformers_version`, which
-    say where and with what the model was loaded.
+    framed by its uint64 number of bytes, without what saving or loading notes there:
+    `_name_or_path`, `architectures`, `dtype`, `torch_dtype` and `transformers_version`.
     """
     import torch
 
@@ -68,7 +68,7 @@ def model_sha256(model: nn.Module) -> str:
     if settings is not None:
         # Through plain JSON, where keys are strings: the numbers of labels are not.
         config = json.loads(json.dumps(settings(), default=str))
-        kept = {key: value for key, value in config.items() if key not in ORIGIN_SETTINGS}
+        kept = {key: value for key, value in config.items() if key not in NOTED_SETTINGS}
         digest.update(_framed(dumps(kept), 8))
     return digest.hexdigest()
 

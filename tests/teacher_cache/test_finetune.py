@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from mixkd.shared.errors import (
@@ -18,7 +17,6 @@ from mixkd.shared.errors import (
     UsageError,
 )
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
-from mixkd.shared.training import shuffled_batches
 from mixkd.teacher_cache.finetune import Finetuned, FinetuneOptions, finetune
 from tests import miniature
 
@@ -106,18 +104,6 @@ def test_a_head_for_other_labels_is_replaced_and_said(
     with caplog.at_level(logging.INFO, "mixkd.teacher_cache"):
         tuned(data, teacher, tmp_path / "teacher", epochs=1)
     assert "randomly initialised: classifier.bias, classifier.weight" in caplog.text
-
-
-def test_batches_hold_every_row_once_and_rows_of_similar_length() -> None:
-    lengths = np.random.default_rng(0).integers(3, 100, 1000)
-    found = shuffled_batches(lengths, 16, seed=1, epoch=0)
-    assert sorted(np.concatenate(found)) == list(range(1000))
-    padded = sum(lengths[rows].max() * len(rows) for rows in found)
-    assert padded < 1.1 * lengths.sum()
-    again = shuffled_batches(lengths, 16, seed=1, epoch=0)
-    assert all(np.array_equal(*rows) for rows in zip(found, again, strict=True))
-    other = shuffled_batches(lengths, 16, seed=1, epoch=1)
-    assert not np.array_equal(np.concatenate(found), np.concatenate(other))
 
 
 def test_an_output_that_holds_something_is_left_alone(
