@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +12,11 @@ from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import LabelOrderError
 from mixkd.shared.examples import Examples
-from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch
+from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
 from mixkd.shared.models.checkpoint import CONFIG, checkpoint_sha256, label_names, read_json
 from mixkd.shared.models.loading import Labels, load_classifier
 from mixkd.shared.models.locate import Checkpoint, Trust, locate
-from mixkd.shared.models.model import (
-    Logits,
-    check_ids,
-    logits_from_ids,
-    logits_from_mixes,
-    to_array,
-    to_tensors,
-)
+from mixkd.shared.models.model import Logits, check_ids, to_array, to_tensors, usual_inputs
 from mixkd.shared.models.probe import probe
 from mixkd.shared.models.tokenizer import check_vocabulary
 from mixkd.student_train.encode import tokenizer_and_examples
@@ -32,7 +25,7 @@ from mixkd.student_train.encode import tokenizer_and_examples
 class Student(nn.Module):
     """A sequence classifier that takes mixes.
 
-    Shapes: B mixes, T positions, C logits (1 for regression).
+    Shapes: B mixes, T positions, D embedding width, C logits (1 for regression).
     """
 
     def __init__(self, model: Any, mask_rule: MaskRule) -> None:
@@ -43,11 +36,12 @@ class Student(nn.Module):
 
     def forward(self, batch: MixBatch) -> Tensor:
         """Compute the logits [B, C] of mixes, through the same function as the teacher's."""
-        return logits_from_mixes(self.model, self.embeddings, batch, self.mask_rule)
+        inputs = mixed_inputs(self.embeddings, batch, self.mask_rule)  # [B, T, D] and [B, T]
+        return cast(Tensor, self.model(**inputs).logits)
 
     def from_ids(self, batch: MixBatch) -> Tensor:
         """Compute the logits [B, C] of the left sides, the model's usual way."""
-        return logits_from_ids(self.model, batch)
+        return cast(Tensor, self.model(**usual_inputs(self.model, batch)).logits)
 
     @property
     def pad_id(self) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mixkd.shared.errors import ModelError, UsageError
-from mixkd.shared.models.library import quiet
+from mixkd.shared.models.library import first_line, quiet
 
 FILE_NAME = re.compile(r"[A-Za-z0-9._-]+\.(json|safetensors)")
 # What a config says about a head or about where it came from.
@@ -81,12 +81,12 @@ def _cut(model: Any, layers: int) -> Any:
     try:
         encoder = build(config).base_model
     except ValueError as error:
-        raise _uncuttable(model, f"a model that transformers cannot build: {error}") from error
+        raise _uncuttable(model, first_line(error)) from error
     weights = model.base_model.state_dict()
     try:
         encoder.load_state_dict({name: weights[name] for name in encoder.state_dict()})
     except (KeyError, RuntimeError) as error:
-        raise _uncuttable(model, f"no fitting weights: {str(error).strip()[:100]}") from error
+        raise _uncuttable(model, f"no fitting weights: {first_line(error)}") from error
     for name in HEAD_SETTINGS:
         vars(encoder.config).pop(name, None)
     return encoder

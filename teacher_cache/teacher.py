@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mixkd.shared.errors import LabelOrderError, ModelError
 from mixkd.shared.examples import Examples
-from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch
+from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
 from mixkd.shared.models.device import memory_for, resolve_device
 from mixkd.shared.models.loading import load_classifier
 from mixkd.shared.models.locate import Checkpoint
@@ -18,11 +18,10 @@ from mixkd.shared.models.model import (
     Logits,
     check_ids,
     check_positions,
-    logits_from_ids,
-    logits_from_mixes,
     pad_id,
     to_array,
     to_tensors,
+    usual_inputs,
 )
 from mixkd.shared.models.probe import probe
 from mixkd.shared.models.tokenizer import check_vocabulary
@@ -30,7 +29,7 @@ from mixkd.teacher_cache.precision import Dtype, choose_dtype
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
 
 @dataclass(slots=True)
@@ -82,10 +81,11 @@ class Teacher:
         chosen = resolve_device(device)
         model, _ = load_classifier(checkpoint)
         model.requires_grad_(False)
-        pad = pad_id(checkpoint.name, model, tokenizer_pad_id)
-        # Some models look for the last token themselves, and need to know how rows are filled up.
-        model.config.pad_token_id = pad
-        return cls.of(checkpoint.name, model, columns, mask, pad, max_length, chosen)
+        teacher = cls.of(
+            checkpoint.name, model, columns, mask, tokenizer_pad_id, max_length, chosen
+        )
+        teacher.name_pad_id()
+        return teacher
 
     @classmethod
     def from_model(
@@ -126,9 +126,8 @@ class Teacher:
         )
         settings: Any = model.config
         order = tuple(range(settings.num_labels)) if columns is None else columns
-        pad = pad_id(name, model, tokenizer.pad_token_id)
         chosen = weights.device if device is None else resolve_device(device)
-        return cls.of(name, model, order, mask, pad, max_length, chosen)
+        return cls.of(name, model, order, mask, tokenizer.pad_token_id, max_length, chosen)
 
     @classmethod
     def of(
@@ -137,15 +136,11 @@ class Teacher:
         model: Any,
         columns: Sequence[int],
         mask: MaskRule,
-        pad_id: int,
+        tokenizer_pad_id: int | None,
         max_length: int,
         device: torch.device,
     ) -> Teacher:
-        """Check a model's labels and positions, and move it to its device.
-
-        Raises:
-            ModelError, LabelOrderError, DeviceMemoryError: As `load` and `from_model`.
-        """
+        """Check a model's labels, pad id and positions, and move it to its device."""
         if model.config.num_labels != len(columns):
             raise LabelOrderError(
                 name,
@@ -153,11 +148,17 @@ class Teacher:
                 found=model.config.num_labels,
                 do="use a teacher that was fine-tuned on this task",
             )
+        pad = pad_id(name, model, tokenizer_pad_id)
         check_positions(name, model, max_length)
         with memory_for("the model", device, "use --device cpu or a smaller model"):
             model.eval().to(device)
         embeddings = InputEmbeddings.of(model)
-        return cls(name, model, tuple(columns), mask, pad_id, device, embeddings)
+        return cls(name, model, tuple(columns), mask, pad, device, embeddings)
+
+    def name_pad_id(self) -> None:
+        """Write the pad id into the model's config: some models look for the last token themselves,
+        and students inherit it."""
+        self.model.config.pad_token_id = self.pad_id
 
     def score(self, batch: MixBatch) -> Logits:
         """Compute the raw logits of a batch of mixes, float32 [B, C], in the cache's class order.
@@ -186,7 +187,7 @@ class Teacher:
             self.name,
             examples,
             self.pad_id,
-            from_ids=lambda batch: self._run(batch, self._from_ids, "float32"),
+            from_ids=lambda batch: self._score(batch, "float32", from_ids=True),
             from_mix=lambda batch: self._score(batch, "float32"),
         )
 
@@ -207,30 +208,22 @@ class Teacher:
         full = self._score(batch, "float32")  # [B, C]
         return float(np.abs(self._score(batch, self.dtype) - full).max())
 
-    def _score(self, batch: MixBatch, dtype: Dtype) -> Logits:
-        return self._run(batch, self._from_mixes, dtype)
-
-    def _from_mixes(self, batch: MixBatch) -> Tensor:
-        return logits_from_mixes(self.model, self.embeddings, batch, self.mask)  # [B, C]
-
-    def _from_ids(self, batch: MixBatch) -> Tensor:
-        return logits_from_ids(self.model, batch)  # [B, C]
-
-    def _run(self, batch: MixBatch, forward: Callable[[MixBatch], Tensor], dtype: Dtype) -> Logits:
-        """Run a forward of a batch of arrays on the device; the logits in the cache's order."""
+    def _score(self, batch: MixBatch, dtype: Dtype, from_ids: bool = False) -> Logits:
+        """Compute the logits [B, C] of mixes or, `from_ids`, of the left sides in the usual way."""
         import torch
 
         rows, width = batch.left_ids.shape
-        remedy = (
-            f"try --batch-tokens {rows * width // 2}" if rows > 1 else "try a shorter --max-length"
-        )
-        memory = memory_for(f"a batch of {rows} x {width} tokens", self.device, remedy)
+        fewer = f"--batch-tokens {rows * width // 2}" if rows > 1 else "a shorter --max-length"
+        memory = memory_for(f"a batch of {rows} x {width} tokens", self.device, f"try {fewer}")
         with torch.inference_mode(), memory:
             tensors = to_tensors(batch, self.device)
-            with torch.autocast(
-                self.device.type, dtype=getattr(torch, dtype), enabled=dtype != "float32"
-            ):
-                logits = forward(tensors)  # [B, C]
+            if from_ids:
+                inputs = usual_inputs(self.model, tensors)
+            else:
+                inputs = mixed_inputs(self.embeddings, tensors, self.mask)
+            lower = getattr(torch, dtype)
+            with torch.autocast(self.device.type, dtype=lower, enabled=dtype != "float32"):
+                logits = self.model(**inputs).logits  # [B, C]
             return to_array(logits.float()[:, list(self.columns)])
 
 

@@ -22,7 +22,7 @@ from mixkd.shared.models.checkpoint import read_config
 from mixkd.shared.models.device import memory_for
 from mixkd.shared.models.loading import Labels, load_classifier
 from mixkd.shared.models.locate import Checkpoint
-from mixkd.shared.models.model import logits_from_ids, pad_id, to_tensor, to_tensors
+from mixkd.shared.models.model import to_tensor, to_tensors, usual_inputs
 from mixkd.shared.progress import progress
 from mixkd.shared.training import learning_rate, parameter_groups, shuffled_batches
 from mixkd.teacher_cache.data.load import Data
@@ -73,11 +73,10 @@ def load_for(
     model, initialised = load_classifier(checkpoint, Labels(names, data.problem_type), seed)
     new = ", ".join(sorted(initialised)) or "none"
     log.info("%s: randomly initialised: %s", checkpoint.name, new)
-    pad = pad_id(checkpoint.name, model, tokenizer.pad_token_id)
-    # Some models look for the last token themselves, and need to know how rows are filled up.
-    model.config.pad_token_id = pad
-    columns = range(len(names))
-    return Teacher.of(checkpoint.name, model, columns, "union", pad, max_length, device)
+    pad, columns = tokenizer.pad_token_id, range(len(names))
+    teacher = Teacher.of(checkpoint.name, model, columns, "union", pad, max_length, device)
+    teacher.name_pad_id()
+    return teacher
 
 
 def fit(teacher: Teacher, examples: Examples, problem_type: str, course: Course) -> int:
@@ -129,10 +128,11 @@ def _loss(
     from torch.nn.functional import cross_entropy, mse_loss
 
     batch = to_tensors(examples.originals(rows, teacher.pad_id), teacher.device)
+    inputs = usual_inputs(teacher.model, batch)  # [B, T] each
     labels = to_tensor(examples.labels[rows], teacher.device)  # [B]
     lower = dtype != "float32"
     with torch.autocast(teacher.device.type, dtype=getattr(torch, dtype), enabled=lower):
-        logits = logits_from_ids(teacher.model, batch).float()  # [B, C]
+        logits = teacher.model(**inputs).logits.float()  # [B, C]
     if problem_type == REGRESSION:
         return mse_loss(logits[:, 0], labels)
     return cross_entropy(logits, labels)

@@ -1,6 +1,6 @@
 """What teachers and students share once loaded: their tables' limits, and how they are called.
 
-Shapes: B mixes in a batch, T positions, D embedding width, C logits (1 for regression).
+Shapes: B mixes in a batch, T positions, C logits (1 for regression).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mixkd.shared.errors import ModelError
 from mixkd.shared.examples import Examples
-from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
+from mixkd.shared.mixup import InputEmbeddings, MixBatch
 from mixkd.shared.models.library import PROPOSAL
 
 if TYPE_CHECKING:
@@ -24,26 +24,14 @@ if TYPE_CHECKING:
 Logits = npt.NDArray[np.float32]
 
 
-def logits_from_mixes(
-    model: Any, embeddings: InputEmbeddings, batch: MixBatch, mask: MaskRule
-) -> Tensor:
-    """Call a model on the mixed embeddings of a batch of tensors; returns logits [B, C]."""
-    inputs = mixed_inputs(embeddings, batch, mask)  # [B, T, D] and [B, T]
-    return cast("Tensor", model(**inputs).logits)  # [B, C]
-
-
-def logits_from_ids(model: Any, batch: MixBatch) -> Tensor:
-    """Call a model on the left sides of a batch of tensors, in its usual way; returns [B, C]."""
-    inputs = {"input_ids": batch.left_ids, "attention_mask": batch.left_mask}  # [B, T] each
+def usual_inputs(model: Any, batch: MixBatch) -> dict[str, Any]:
+    """What a model is usually called with: ids, mask and types [B, T] of a batch's left sides."""
+    inputs = {"input_ids": batch.left_ids, "attention_mask": batch.left_mask}
     # Some tokenizers give types to models that take none.
-    if batch.left_types is not None and takes_types(model):
-        inputs["token_type_ids"] = batch.left_types  # [B, T]
-    return cast("Tensor", model(**inputs).logits)  # [B, C]
-
-
-def takes_types(model: Any) -> bool:
-    """Tell whether a model has an argument for token types."""
-    return "token_type_ids" in inspect.signature(model.forward).parameters
+    takes_types = "token_type_ids" in inspect.signature(model.forward).parameters
+    if takes_types and batch.left_types is not None:
+        inputs["token_type_ids"] = batch.left_types
+    return inputs
 
 
 def to_tensors(batch: MixBatch, device: torch.device | str) -> MixBatch:

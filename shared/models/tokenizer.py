@@ -14,7 +14,7 @@ from mixkd.shared.models.locate import Checkpoint, Trust
 from mixkd.shared.models.untrusted_tokenizer import check_tokenizer
 
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
-# Other files, such as templates of chats, are no use to a classifier.
+# Different files, such as templates of chats, are of no use to a classifier.
 FILE_NAME = re.compile(r"[A-Za-z0-9._-]+\.(json|txt|model)")
 SAVE_TOKENIZER = "save the tokenizer into the model's folder with save_pretrained"
 

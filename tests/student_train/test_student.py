@@ -136,7 +136,7 @@ def test_another_tokenizer_encodes_the_texts_once(
     folder = tiny_teacher(tmp_path / "student", "roberta", head=False)
     opened = Cache.open(cache)
     found = load(opened, str(folder), None, seed=0)
-    assert "gives different ids than the cache's: 60 texts encoded once" in caplog.text
+    assert "is not the cache's: 60 texts encoded once" in caplog.text
     tokenizer = AutoTokenizer.from_pretrained(folder)
     stored = opened.train
     assert stored.text_a is not None

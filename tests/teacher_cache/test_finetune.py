@@ -106,6 +106,18 @@ def test_a_head_for_other_labels_is_replaced_and_said(
     assert "randomly initialised: classifier.bias, classifier.weight" in caplog.text
 
 
+def test_an_encoder_with_missing_weights_is_refused(
+    tmp_path: Path, data: Path, encoder: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(encoder / "model.safetensors")
+    (lost,) = [name for name in weights if name.endswith("layer.1.output.dense.weight")]
+    save_file({k: v for k, v in weights.items() if k != lost}, encoder / "model.safetensors")
+    with pytest.raises(ModelError, match=r"found none for bert\.encoder\.layer\.1\.output\.dense"):
+        tuned(data, encoder, tmp_path / "teacher")
+
+
 def test_an_output_that_holds_something_is_left_alone(
     tmp_path: Path, data: Path, encoder: Path
 ) -> None:
