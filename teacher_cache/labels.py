@@ -11,6 +11,7 @@ from typing import Any
 
 from mixkd.shared.errors import LabelOrderError
 from mixkd.shared.metrics import REGRESSION
+from mixkd.shared.models.checkpoint import label_names as names_in
 from mixkd.shared.options import check
 
 GENERIC_NAME = re.compile(r"LABEL_\d+")
@@ -37,7 +38,7 @@ def teacher_columns(
     """
     regression = problem_type == REGRESSION
     classes = 1 if regression else len(label_names)
-    names = _names(config)
+    names = names_in(config)
     _check_kind(teacher, config.get("problem_type"), problem_type)
     if len(names) != classes:
         raise LabelOrderError(
@@ -59,19 +60,6 @@ def teacher_columns(
             f"{','.join(map(str, range(classes)))} if the teacher's names are wrong",
         )
     return tuple(range(classes))
-
-
-def _names(config: dict[str, Any]) -> list[str]:
-    """List the teacher's labels in order; transformers leaves them out for its default of two."""
-    table = config.get("id2label")
-    if isinstance(table, dict):
-        return [str(name) for _, name in sorted(table.items(), key=lambda item: _number(item[0]))]
-    count = config.get("num_labels")
-    return [f"LABEL_{label}" for label in range(count if isinstance(count, int) else 2)]
-
-
-def _number(key: str) -> int:
-    return int(key) if key.isdecimal() else -1
 
 
 def _check_kind(teacher: str, actual: object, problem_type: str) -> None:

@@ -11,9 +11,8 @@ from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.records import Made
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MaskRule
-from mixkd.shared.models.checkpoint import locate
-from mixkd.shared.models.files import check_vocabulary
-from mixkd.shared.models.tokenizer import load_tokenizer
+from mixkd.shared.models.locate import locate
+from mixkd.shared.models.tokenizer import check_vocabulary, load_tokenizer
 from mixkd.teacher_cache.scoring import Scorer
 from mixkd.teacher_cache.teacher import Teacher
 

@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from mixkd.shared.errors import (
@@ -18,7 +17,6 @@ from mixkd.shared.errors import (
     UsageError,
 )
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
-from mixkd.teacher_cache import training
 from mixkd.teacher_cache.finetune import Finetuned, FinetuneOptions, finetune
 from tests import miniature
 
@@ -70,7 +68,7 @@ def test_what_was_saved_gives_the_scores_that_were_printed(
     tmp_path: Path, data: Path, encoder: Path
 ) -> None:
     from mixkd.shared.metrics import metrics
-    from mixkd.shared.models.checkpoint import locate
+    from mixkd.shared.models.locate import locate
     from mixkd.shared.models.tokenizer import load_tokenizer
     from mixkd.teacher_cache.data.encode import tokenise
     from mixkd.teacher_cache.data.load import DataSpec, load
@@ -105,19 +103,19 @@ def test_a_head_for_other_labels_is_replaced_and_said(
     teacher = miniature.tiny_teacher(tmp_path / "other", labels=("a", "b", "c", "d"))
     with caplog.at_level(logging.INFO, "mixkd.teacher_cache"):
         tuned(data, teacher, tmp_path / "teacher", epochs=1)
-    assert "new weights: classifier.bias, classifier.weight" in caplog.text
+    assert "randomly initialised: classifier.bias, classifier.weight" in caplog.text
 
 
-def test_batches_hold_every_row_once_and_rows_of_like_lengths() -> None:
-    lengths = np.random.default_rng(0).integers(3, 100, 1000)
-    found = training.batches(lengths, 16, seed=1, epoch=0)
-    assert sorted(np.concatenate(found)) == list(range(1000))
-    padded = sum(lengths[rows].max() * len(rows) for rows in found)
-    assert padded < 1.1 * lengths.sum()
-    again = training.batches(lengths, 16, seed=1, epoch=0)
-    assert all(np.array_equal(*rows) for rows in zip(found, again, strict=True))
-    other = training.batches(lengths, 16, seed=1, epoch=1)
-    assert not np.array_equal(np.concatenate(found), np.concatenate(other))
+def test_an_encoder_with_missing_weights_is_refused(
+    tmp_path: Path, data: Path, encoder: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(encoder / "model.safetensors")
+    (lost,) = [name for name in weights if name.endswith("layer.1.output.dense.weight")]
+    save_file({k: v for k, v in weights.items() if k != lost}, encoder / "model.safetensors")
+    with pytest.raises(ModelError, match=r"found none for bert\.encoder\.layer\.1\.output\.dense"):
+        tuned(data, encoder, tmp_path / "teacher")
 
 
 def test_an_output_that_holds_something_is_left_alone(

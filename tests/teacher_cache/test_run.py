@@ -394,7 +394,7 @@ def test_outputs_that_cannot_be_written(options: dict[str, Any], tmp_path: Path)
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "thesis.tex").write_text("mine")
-    with pytest.raises(OutputError, match=r"found other files: thesis\.tex"):
+    with pytest.raises(OutputError, match=r"or a cache, found thesis\.tex"):
         build(options, out=folder)
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 
