@@ -54,7 +54,7 @@ def decode(data: bytes, kind: type[Kind], where: object, limit_bytes: int) -> Ki
     except msgspec.ValidationError as error:
         expected, _, found = str(error).partition(", got ")
         if not found:
-            expected, found = f"the keys and values of a {kind.__name__}", expected
+            expected, found = f"the keys and values of a {kind.__name__.strip('_')}", expected
         raise malformed(where, expected.removeprefix("Expected "), found) from None
     except (ValueError, RecursionError) as error:  # DecodeError is a ValueError
         raise malformed(where, "JSON in UTF-8", f"{type(error).__name__}: {error}") from None
