@@ -103,6 +103,10 @@ def long_file(seal: dict[str, Any]) -> None:
 
 
 def long_format(seal: dict[str, Any]) -> None:
+    seal["format"] = 10**4000
+
+
+def long_format_of_a_record(seal: dict[str, Any]) -> None:
     seal["shards"][0]["format"] = 10**4000
 
 
@@ -110,20 +114,45 @@ def integral_beta(good: Good) -> Case:
     """1 where a builder writes 1.0: the same identity, under another spelling's fingerprint."""
     value = json.loads(good.files["cache.json"])
     value["identity"]["mixup"]["beta"] = 1
-    value["fingerprint"] = sha256_hex(dumps(value["identity"]))
-    seal = {**good.seal, "fingerprint": value["fingerprint"]}
+    return under(good, value, sha256_hex(dumps(value["identity"])))
+
+
+def right_integral_beta(good: Good) -> Case:
+    """The same spelling under the fingerprint of the value: it is read."""
+    value = json.loads(good.files["cache.json"])
+    value["identity"]["mixup"]["beta"] = 1.0
+    fingerprint = sha256_hex(dumps(value["identity"]))
+    value["identity"]["mixup"]["beta"] = 1
+    return under(good, value, fingerprint)
+
+
+def under(good: Good, header: dict[str, Any], fingerprint: str) -> Case:
+    """A header, with a fingerprint in all that repeats it."""
+    header["fingerprint"] = fingerprint
+    seal = {**good.seal, "fingerprint": fingerprint}
     for record in seal["shards"]:
-        record["fingerprint"] = value["fingerprint"]
-    files, _ = signed(seal, {"cache.json": dumps(value)})
+        record["fingerprint"] = fingerprint
+    old = json.loads(good.files["cache.json"])["fingerprint"].encode()
+    shards = {
+        name: data.replace(old, fingerprint.encode())
+        for name, data in good.files.items()
+        if name.startswith("data/")
+    }
+    files, _ = signed(seal, {"cache.json": dumps(header), **shards})
     return Case(good.name, files, "cache.json", [])
 
 
-FOUND: dict[str, tuple[Callable[[Good], Case], str]] = {
+FOUND: dict[str, tuple[Callable[[Good], Case], str | None]] = {
     "deep made": (lambda good: edited(good, deep_made), "MalformedError"),
     "file of 5000 digits": (lambda good: edited(good, file_of_5000_digits), "MalformedError"),
     "long file": (lambda good: edited(good, long_file), "MalformedError"),
     "long format": (lambda good: edited(good, long_format), "VersionError"),
+    "long format of a record": (
+        lambda good: edited(good, long_format_of_a_record),
+        "MalformedError",
+    ),
     "integral beta": (integral_beta, "MalformedError"),
+    "integral beta of a right fingerprint": (right_integral_beta, None),
 }
 
 
