@@ -52,12 +52,27 @@ def decode(data: bytes, kind: type[Kind], where: object, limit_bytes: int) -> Ki
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
-        expected, _, found = str(error).partition(", got ")
-        if not found:
-            expected, found = f"the keys and values of a {kind.__name__.strip('_')}", expected
-        raise malformed(where, expected.removeprefix("Expected "), found) from None
+        raise malformed(where, *_expected_and_found(str(error))) from None
     except (ValueError, RecursionError) as error:  # DecodeError is a ValueError
         raise malformed(where, "JSON in UTF-8", f"{type(error).__name__}: {error}") from None
+
+
+def _expected_and_found(text: str) -> tuple[str, str]:
+    """Split msgspec's message: what was expected where, and what was found."""
+    text, _, place = text.partition(" - at ")
+    place = place or "`$`"
+    expected, _, found = text.partition(", got ")
+    if found:
+        return f"{expected.removeprefix('Expected ')} at {place}", found
+    for begin, wanted, actual in (
+        ("Object contains unknown field ", "no key {} in {}", "one"),
+        ("Object missing required field ", "a key {} in {}", "none"),
+        ("Invalid enum value ", "a known value instead of {} at {}", "an unknown one"),
+        ("Expected ", "{} at {}", "a different value"),
+    ):
+        if text.startswith(begin):
+            return wanted.format(text.removeprefix(begin), place), actual
+    return f"a valid value at {place}", text
 
 
 def malformed(where: object, expected: object, found: object) -> MalformedError:

@@ -77,7 +77,11 @@ def build(
     Args:
         deadline: `time.monotonic()` after which no further shard is begun.
         scored: Shards of originals that were scored before the cache was created.
+
+    Raises:
+        DifferentCacheError: If the cache is not of the target's identity, or cut differently.
     """
+    writer.check_same(target.draft)
     began = time.monotonic()
     with Committer(writer, scorer.made) as committer:
         for rows, columns in (scored or {}).items():

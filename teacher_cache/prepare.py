@@ -16,7 +16,7 @@ from mixkd.shared import publish
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import About, Draft, Header, Identity, Mixup, Split, TeacherIdentity
 from mixkd.shared.cache.writer import CacheWriter
-from mixkd.shared.errors import DifferentCacheError, OutputError, UsageError
+from mixkd.shared.errors import OutputError, UsageError
 from mixkd.shared.examples import Examples
 from mixkd.shared.models.checkpoint import Checkpoint, locate, read_config, teacher_sha256
 from mixkd.shared.plan import PLAN_VERSION
@@ -94,9 +94,9 @@ def prepare(options: BuildOptions) -> Prepared:
     )
     draft = _draft(options, header, content, teacher_sha256(checkpoint), columns)
     draft.identity.check(options.root)
-    if header:
-        _check_same(options.root, draft, header)
-        draft = header
+    if writer:
+        writer.check_same(draft)
+        draft = writer.header
     return Prepared(
         checkpoint, Target(options.root, draft, content.examples, options.pairs), writer
     )
@@ -229,22 +229,3 @@ def _setting(options: BuildOptions, name: str, header: Header | None) -> Any:
         return stored[name]
     identity = header.identity
     return getattr(identity.mixup if name in Mixup.__struct_fields__ else identity, name)
-
-
-def _check_same(root: Path, draft: Draft, header: Header) -> None:
-    differences = draft.identity.differences(header.identity)
-    differences += [
-        f"{name} {asked} (there: {stored})"
-        for name, asked, stored in (
-            ("shard_rows", draft.shard_rows, header.shard_rows),
-            ("format", draft.shard_format, header.shard_format),
-        )
-        if asked != stored
-    ]
-    if differences:
-        raise DifferentCacheError(
-            root,
-            expected="no cache, or one of the same identity",
-            found=f"one that differs in {'; '.join(differences)}",
-            do="choose another --out, or repeat the settings that it was made with",
-        )

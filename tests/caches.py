@@ -18,7 +18,9 @@ from typing import Any
 
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import Draft, Identity, Mixup, Split, TeacherIdentity
+from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import Made
+from mixkd.shared.cache.seal import Seal
 from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.examples import Examples
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
@@ -180,9 +182,9 @@ def build(made: Job, score: Score, accept: Accept, deadline: float = float("inf"
     return product.build(made.target, scorer, writer, deadline, scored)
 
 
-def seal(root: Path) -> str:
-    """Seal what is complete; the pin."""
-    return CacheWriter.open(root).seal()
+def seal(root: Path) -> Seal:
+    """Seal what is complete."""
+    return Cache.open(root, CacheWriter.open(root).seal()).seal
 
 
 def committed(root: Path, kind: Any) -> list[tuple[int, int]]:
@@ -191,6 +193,9 @@ def committed(root: Path, kind: Any) -> list[tuple[int, int]]:
 
 
 def missing_rows(made: Job) -> int:
+    """Rows that a build would compute."""
+    if not CacheFolder(made.root).exists():
+        return made.target.rows("originals") + made.pairs
     return made.target.missing(CacheWriter.open(made.root))
 
 

@@ -13,9 +13,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.once import made_once
 
 CACHES = tempfile.mkdtemp(prefix="mixkd-tests-")
 os.environ["HF_HOME"] = CACHES
@@ -37,8 +40,9 @@ TALLIED = (
     "rows checked",
     "rows computed twice by builders",
 )
-COUNTS = {name: [0, 0] for name in TALLIED}
+COUNTS = {name: [0, 0] for name in TALLIED}  # of this process; the controller adds up the workers'
 Tally = Callable[..., None]
+USUAL_TIMEOUT_S = 600  # of a slow machine; what is marked with more is long on every machine
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -55,6 +59,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("counted")
 
 
+@pytest.hookimpl(trylast=True, specname="pytest_collection_modifyitems")
+def begin_with_the_long_ones(items: list[pytest.Item]) -> None:
+    """Put what may take long first, half of it at the start of each half of the list.
+
+    Of two workers each begins with one half, so that none is left with a long test at the end.
+    """
+    long = [item for item in items if may_take_s(item) > USUAL_TIMEOUT_S]
+    rest = [item for item in items if may_take_s(item) <= USUAL_TIMEOUT_S]
+    first, second = long[0::2], long[1::2]
+    cut = (len(items) + 1) // 2 - len(first)
+    items[:] = [*first, *rest[:cut], *second, *rest[cut:]]
+
+
+def may_take_s(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark else 0
+
+
 @pytest.fixture
 def tally() -> Tally:
     """Call it with one of `TALLIED`, a count, and `of` how many it was where some may fail."""
@@ -64,6 +86,19 @@ def tally() -> Tally:
         COUNTS[name][1] += number if of is None else of
 
     return count
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker hands its counts to the controller."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["counts"] = COUNTS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """The controller takes what a worker has counted; one that crashed has handed over nothing."""
+    for name, counts in getattr(node, "workeroutput", {}).get("counts", {}).items():
+        COUNTS[name] = [mine + more for mine, more in zip(COUNTS[name], counts, strict=True)]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -116,24 +151,22 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def good_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny BERT that has learnt `tiny_data` of two classes and one text; do not write into it."""
-    from tests import miniature
-
-    return miniature.trained_teacher(tmp_path_factory.mktemp("good") / "teacher")
+    return _taught(tmp_path_factory, "teacher")
 
 
 @pytest.fixture(scope="session")
 def good_pair_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same for three classes and two texts."""
-    from tests import miniature
-
-    folder = tmp_path_factory.mktemp("good") / "pair-teacher"
-    return miniature.trained_teacher(folder, classes=3, pairs=True)
+    return _taught(tmp_path_factory, "pair-teacher", classes=3, pairs=True)
 
 
 @pytest.fixture(scope="session")
 def good_regression_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same for regression on two texts."""
+    return _taught(tmp_path_factory, "regression-teacher", classes=1, pairs=True)
+
+
+def _taught(factory: pytest.TempPathFactory, name: str, **shape: Any) -> Path:
     from tests import miniature
 
-    folder = tmp_path_factory.mktemp("good") / "regression-teacher"
-    return miniature.trained_teacher(folder, classes=1, pairs=True)
+    return made_once(factory, name, lambda folder: miniature.trained_teacher(folder, **shape))

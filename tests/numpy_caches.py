@@ -130,7 +130,9 @@ def sealed(
 def planned(made: Job, start: int, stop: int) -> PairTable:
     """The planned pairs of a job."""
     wanted = made.identity
-    return pairs(start, stop, examples=wanted.train_rows, seed=wanted.seed, beta=wanted.beta)
+    return pairs(
+        start, stop, examples=wanted.n_train, seed=wanted.mixup.seed, beta=wanted.mixup.beta
+    )
 
 
 def expected_logits(made: Job, start: int, stop: int) -> Logits:

@@ -15,12 +15,12 @@ from mixkd.shared.cache.reader import Cache
 from mixkd.student_train.cli import train_student
 from mixkd.student_train.objective.terms import PRESETS
 from mixkd.teacher_cache.cli import cache_teacher
+from tests.commands import TOOLS, run
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 LAUNCH = "accelerate launch --num_processes 2 -m mixkd.student_train.cli"
-TOOLS: dict[str, click.Command] = {"cache-teacher": cache_teacher, "train-student": train_student}
 
 
 def command_lines() -> list[str]:
@@ -113,13 +113,6 @@ def test_the_readme_shows_the_layout_of_a_cache(
     (layout,) = [block for language, block in BLOCKS if block.startswith("shards/rte/")]
     shown = set(re.findall(r"^  ([\w.]+)/? ", layout, re.MULTILINE))
     assert {path.name for path in root.iterdir()} == shown
-
-
-def run(line: str) -> str:
-    tool, *words = shlex.split(line)
-    found = CliRunner().invoke(TOOLS[tool], words, catch_exceptions=False)
-    assert found.exit_code == 0, found.output
-    return found.output
 
 
 SHELL_SCRIPTS = ("scripts/test", "scripts/quickstart", "scripts/environment", ".ci/run")

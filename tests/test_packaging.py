@@ -27,7 +27,7 @@ def python(*arguments: object, path: tuple[Path, ...] = (ROOT,), cwd: Path = ROO
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))},
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=200,
     )
     return found.stdout + found.stderr if found.returncode else found.stdout
 

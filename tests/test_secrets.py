@@ -113,7 +113,7 @@ def test_failures_tell_none_even_with_tracebacks(
         cwd=tmp_path,
         env={**environment, "PYTHONPATH": str(ROOT)},
         capture_output=True,
-        timeout=100,
+        timeout=200,
     )
     assert found.returncode == 1 and b"Traceback" in found.stderr
     assert found_in(found.stdout + found.stderr) == []

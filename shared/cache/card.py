@@ -24,6 +24,7 @@ check it with `cache-teacher verify DIR`.
 - longest input: {max_length} tokens
 - logits: {dtype}
 - fingerprint: `{fingerprint}`
+- seal: `{pin}`
 {about}
 """
 
@@ -53,6 +54,7 @@ def card(cache: Cache) -> str:
         max_length=identity.max_length,
         dtype=identity.logits_dtype,
         fingerprint=identity.fingerprint,
+        pin=cache.pin,
         about="\n".join(f"- {name}: {about[name]}" for name in sorted(about)),
     )
     return f"---\n{data.to_yaml()}\n---\n{prose}"

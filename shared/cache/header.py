@@ -208,17 +208,28 @@ def decode_versioned(data: bytes, kind: type[Kind], where: object, limit_bytes: 
     try:
         return decode(data, kind, where, limit_bytes)
     except MalformedError:
-        _check_version(data, where)
+        _check_old(data, where)
         raise
 
 
-def _check_version(data: bytes, where: object) -> None:
-    try:
-        version = msgspec.json.decode(data, type=_Versioned).format
-    except (ValueError, RecursionError):
-        return
+def check_version(version: int, where: object) -> None:
+    """Refuse a file of a different version of the format.
+
+    Raises:
+        VersionError: If the version is a later one.
+        MalformedError: If there is no such version.
+    """
     if version > FORMAT_VERSION:
         raise _newer(where, f"format {version}", f"format {FORMAT_VERSION}")
+    if version != FORMAT_VERSION:
+        raise malformed(where, f"format {FORMAT_VERSION} at `$.format`", version)
+
+
+def _check_old(data: bytes, where: object) -> None:
+    try:
+        check_version(msgspec.json.decode(data, type=_Versioned).format, where)
+    except (ValueError, RecursionError):
+        return
     try:
         msgspec.json.decode(data, type=_OldHeader)
     except (ValueError, RecursionError):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
 from mixkd.shared.cache.codecs import CODECS, Codec
 from mixkd.shared.cache.codecs.base import KindName
-from mixkd.shared.cache.header import decode_versioned
+from mixkd.shared.cache.header import check_version, decode_versioned
 from mixkd.shared.json_values import Count, Sha256, Value, dumps, malformed
 
 RECORD_LIMIT_BYTES = 64 * 2**10
@@ -28,7 +28,7 @@ class Made(Value, frozen=True, kw_only=True):
 class Record(Value, frozen=True, kw_only=True):
     """Rows [start, stop) of a kind, in which file, and what made it."""
 
-    format: Literal[1]
+    format: Count
     fingerprint: Sha256
     kind: KindName
     start: Count
@@ -61,7 +61,8 @@ class Record(Value, frozen=True, kw_only=True):
         return record
 
     def check(self, where: object) -> None:
-        """Refuse a record without rows, or of a file that its rows and digest do not name."""
+        """Refuse a later format, no rows, or a file that rows and digest do not name."""
+        check_version(self.format, where)
         if self.start >= self.stop:
             raise malformed(where, "start < stop", f"{self.start} and {self.stop}")
         stem = shard_name(self.kind, self.start, self.sha256, "")

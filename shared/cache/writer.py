@@ -16,7 +16,7 @@ from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import HEADER, CoveredFile, Draft, Header, Identity
 from mixkd.shared.cache.records import COMMITS, Made, Record, record_name, shard_name
 from mixkd.shared.cache.seal import SEALS, Seal
-from mixkd.shared.errors import DamagedFileError, DiskError, OutputError
+from mixkd.shared.errors import DamagedFileError, DifferentCacheError, DiskError, OutputError
 from mixkd.shared.examples import Examples
 from mixkd.shared.json_values import sha256_hex
 
@@ -161,6 +161,29 @@ class CacheWriter:
             publish.remove(root / name)
         self._add(first)
         return False
+
+    def check_same(self, draft: Draft) -> None:
+        """Compare what a build wants with what the cache is.
+
+        Raises:
+            DifferentCacheError: Naming the fields that differ.
+        """
+        differences = draft.identity.differences(self.identity)
+        differences += [
+            f"{name} {asked} (there: {stored})"
+            for name, asked, stored in (
+                ("shard_rows", draft.shard_rows, self.header.shard_rows),
+                ("format", draft.shard_format, self.header.shard_format),
+            )
+            if asked != stored
+        ]
+        if differences:
+            raise DifferentCacheError(
+                self.folder.root,
+                expected="no cache, or one of the same identity",
+                found=f"one that differs in {'; '.join(differences)}",
+                do="choose another --out, or repeat the settings that it was made with",
+            )
 
     def check_unchanged(self) -> None:
         """Compare everything that a seal covers with the header and with the longest seal.

@@ -69,6 +69,24 @@ def shorten(name: str, real: Any, arguments: tuple[Any, ...]) -> Any:
 NO_SPACE, IO_ERROR = fail_with(errno.ENOSPC), fail_with(errno.EIO)
 
 
+def count(work: Callable[[], object]) -> int:
+    """How many operations `work` makes in a child of its own."""
+    read_end, write_end = os.pipe()
+    operations = Operations(-1, kill)
+
+    def counted() -> None:
+        work()
+        os.write(write_end, str(operations.count).encode())
+
+    code = in_child(counted, operations)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as stream:
+        said = stream.read()
+    if code != 100 + DONE:
+        raise RuntimeError(f"expected work that ends well, it ended with {code}")
+    return int(said)
+
+
 def in_child(work: Callable[[], object], operations: Operations) -> int:
     """Run `work` in a forked child with `operations` installed.
 

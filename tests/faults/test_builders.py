@@ -18,13 +18,16 @@ from typing import Any
 import pytest
 
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.cache.writer import records
 from mixkd.shared.errors import OutputError
 from mixkd.shared.publish import is_temporary
+from tests import tiers
 from tests.caches import build
 from tests.conftest import Tally
 from tests.faults.reading import read_all
 from tests.goldens import make
+from tests.tiers import Part
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUILDERS = 8
@@ -53,7 +56,7 @@ def check_rows(root: Path, pairs: int, temporaries: bool = False) -> None:
         assert [record.start for record in found] == [0, *(r.stop for r in found[:-1])]
         assert found[-1].stop == rows
         assert cache.seal.records(kind) == tuple(found)
-    assert [finding for finding in verify(root, deep=True) if not finding.harmless] == []
+    assert [finding for finding in verify_cache(root, deep=True) if not finding.harmless] == []
     names = {path.relative_to(root).as_posix() for path in root.rglob("*")}
     left = {name for name in names if is_temporary(name)}
     assert temporaries or not left
@@ -64,9 +67,10 @@ def check_rows(root: Path, pairs: int, temporaries: bool = False) -> None:
 @pytest.mark.parametrize(
     ("shard_format", "pairs"),
     [
-        ("arrow", 480),
+        tiers.sample("arrow", 160),
         ("hdf5", 160),
-        pytest.param("arrow", 16_000, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        tiers.slow("arrow", 480),
+        tiers.slow("arrow", 16_000),
     ],
 )
 def test_eight_at_once(tmp_path: Path, shard_format: str, pairs: int, tally: Tally) -> None:
@@ -128,12 +132,14 @@ class Interloper:
         return call
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.parametrize("part", tiers.parts(every=5), ids=str)
 @pytest.mark.parametrize("others", [40, 8], ids=["a_longer_one", "a_shorter_one"])
-def test_another_build_and_seal_between_any_two_operations(tmp_path: Path, others: int) -> None:
+def test_another_build_and_seal_between_any_two_operations(
+    tmp_path: Path, part: Part, others: int
+) -> None:
     """Two extensions that end in the wrong order: the longer seal stays, whoever comes last."""
     start = make.make(tmp_path / "start", "arrow", 4)
-    for at in range(1000):
+    for at in part.endless():
         root = Path(shutil.copytree(start, tmp_path / "cache"))
         with pytest.MonkeyPatch.context() as patch:
             other = Interloper(patch, at, lambda root=root: make.make(root, "arrow", others))
@@ -146,11 +152,11 @@ def test_another_build_and_seal_between_any_two_operations(tmp_path: Path, other
         shutil.rmtree(root)
 
 
-@pytest.mark.timeout(300)
-def test_another_whole_build_between_any_two_operations(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", tiers.parts(every=5), ids=str)
+def test_another_whole_build_between_any_two_operations(tmp_path: Path, part: Part) -> None:
     """Of a cache that does not exist yet: the loser's work is dropped, nothing is overwritten."""
     alone = (make.make(tmp_path / "alone", "arrow", 20) / "MANIFEST.json").read_bytes()
-    for at in range(0, 1000, 2):
+    for at in (2 * number for number in part.endless()):
         root = tmp_path / "cache"
         with pytest.MonkeyPatch.context() as patch:
             other = Interloper(patch, at, lambda root=root: make.make(root, "arrow", 20))

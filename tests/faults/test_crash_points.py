@@ -7,7 +7,6 @@ and the same command gives the bytes of an uninterrupted build.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +17,12 @@ import pytest
 from mixkd.shared.cache.reader import Cache, read_record
 from mixkd.shared.errors import CacheError
 from mixkd.shared.plan import pairs
+from tests import tiers
 from tests.conftest import Tally
 from tests.faults import operations
 from tests.faults.operations import CRASHED, DONE, FAILED, Operations, in_child
 from tests.goldens import make
+from tests.tiers import Part
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -63,30 +64,33 @@ def check_invariant(root: Path) -> int:
 
 def every_operation(
     tmp_path: Path,
+    part: Part,
     shard_format: str,
     before: int | None,
     after: int,
     act: Callable[..., object],
     allowed: set[int],
     tally: Tally,
-) -> int:
+) -> None:
     """Fault each operation of a build (or of an extension of `before` pairs) in turn."""
     start = tmp_path / "start"
+    whole, counted = tmp_path / "whole", tmp_path / "counted"
     if before is not None:
         make.make(start, shard_format, before)
-    whole = tmp_path / "whole"
-    if before is not None:
         shutil.copytree(start, whole)
+        shutil.copytree(start, counted)
     expected = (make.make(whole, shard_format, after) / "MANIFEST.json").read_bytes()
-    for number in itertools.count():
+    points = operations.count(lambda: make.make(counted, shard_format, after))
+    assert points > 50
+    for number in [*part.of(range(points)), points]:
         root = tmp_path / f"at-{number}"
         if before is not None:
             shutil.copytree(start, root)
         faults = Operations(number, act)
         code = in_child(lambda root=root: make.make(root, shard_format, after), faults)
-        if code >= 100:
-            assert code == 100 + DONE
-            return number
+        if number == points:
+            assert code == 100 + DONE, "there are more operations than were counted"
+            return
         assert code in allowed, f"operation {number}: exit {code}"
         assert code != CRASHED
         rows = check_invariant(root)
@@ -95,25 +99,24 @@ def every_operation(
         tally("rows checked", rows + check_invariant(root))
         tally("crash points exercised" if allowed == {-9} else "disk failures survived", 1)
         shutil.rmtree(root)
-    raise AssertionError("unreachable")
 
 
-@pytest.mark.parametrize("shard_format", ["arrow", pytest.param("hdf5", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("part", tiers.parts(every=6, workers=2), ids=str)
+@pytest.mark.parametrize("shard_format", make.FORMATS)
 @pytest.mark.parametrize("before", [None, PAIRS], ids=["build", "extension"])
 def test_killed_at_every_operation(
-    tmp_path: Path, shard_format: str, before: int | None, tally: Tally
+    tmp_path: Path, part: Part, shard_format: str, before: int | None, tally: Tally
 ) -> None:
     after = PAIRS if before is None else MORE_PAIRS
-    points = every_operation(tmp_path, shard_format, before, after, operations.kill, {-9}, tally)
-    assert points > 50
+    every_operation(tmp_path, part, shard_format, before, after, operations.kill, {-9}, tally)
 
 
+@pytest.mark.parametrize("part", tiers.parts(every=8, workers=2), ids=str)
 @pytest.mark.parametrize("act", [operations.NO_SPACE, operations.IO_ERROR], ids=["full", "failing"])
 def test_refused_by_the_disk_at_every_operation(
-    tmp_path: Path, act: Callable[..., object], tally: Tally
+    tmp_path: Path, part: Part, act: Callable[..., object], tally: Tally
 ) -> None:
-    points = every_operation(tmp_path, "arrow", None, PAIRS, act, {DONE, FAILED}, tally)
-    assert points > 50
+    every_operation(tmp_path, part, "arrow", None, PAIRS, act, {DONE, FAILED}, tally)
 
 
 def test_a_refused_write_leaves_no_temporary(tmp_path: Path) -> None:
@@ -125,6 +128,6 @@ def test_a_refused_write_leaves_no_temporary(tmp_path: Path) -> None:
         assert not [path for path in root.rglob("*") if ".tmp-" in path.name]
 
 
-def test_short_writes_are_finished(tmp_path: Path, tally: Tally) -> None:
-    points = every_operation(tmp_path, "arrow", None, PAIRS, operations.shorten, {DONE}, tally)
-    assert points > 50
+@pytest.mark.parametrize("part", tiers.parts(every=8, workers=2), ids=str)
+def test_short_writes_are_finished(tmp_path: Path, part: Part, tally: Tally) -> None:
+    every_operation(tmp_path, part, "arrow", None, PAIRS, operations.shorten, {DONE}, tally)

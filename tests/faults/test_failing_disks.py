@@ -13,9 +13,11 @@ import pytest
 
 from mixkd.shared.errors import DiskError, OutputError
 from mixkd.shared.publish import is_temporary
+from tests import tiers
 from tests.faults.reading import read_all
 from tests.faults.test_crash_points import check_invariant
 from tests.goldens import make
+from tests.tiers import Part
 
 PAIRS = 20
 
@@ -58,7 +60,7 @@ def said_by_a_build(root: Path, shard_format: str) -> str | None:
     return None
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.parametrize("part", tiers.parts(every=5), ids=str)
 @pytest.mark.parametrize(
     ("shard_format", "kinds", "number", "once"),
     [
@@ -72,10 +74,10 @@ def said_by_a_build(root: Path, shard_format: str) -> str | None:
     ids=["full", "full_hdf5", "no_names", "no_sync", "no_removing", "read_only"],
 )
 def test_from_each_operation_on(
-    tmp_path: Path, shard_format: str, kinds: tuple[str, ...], number: int, once: bool
+    tmp_path: Path, part: Part, shard_format: str, kinds: tuple[str, ...], number: int, once: bool
 ) -> None:
     expected = (make.make(tmp_path / "whole", shard_format, PAIRS) / "MANIFEST.json").read_bytes()
-    for at in range(1000):
+    for at in part.endless():
         root = tmp_path / "cache"
         with pytest.MonkeyPatch.context() as patch:
             disk = FailingDisk(patch, kinds, at, number, once)

@@ -7,7 +7,6 @@ and can lose what was not synced.
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,13 +16,17 @@ from pathlib import Path
 import pytest
 
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.repair import repair_cache
+from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import CacheError
+from tests import tiers
 from tests.conftest import Tally
 from tests.faults.disk import LOSSES, Disk, File, recorded, write_tree
-from tests.faults.operations import DONE, Operations, in_child, kill
+from tests.faults.operations import DONE, Operations, count, in_child, kill
 from tests.faults.reading import read_all
 from tests.faults.test_crash_points import check_invariant
 from tests.goldens import make
+from tests.tiers import Part
 
 PAIRS = 40
 
@@ -56,6 +59,12 @@ def everything(root: Path) -> None:
     flip(min((root / "seals").iterdir()))
 
 
+def named(parameter: object) -> str:
+    """The name of a parameter in a test's; no loss is a killed process."""
+    name = getattr(parameter, "__name__", None) or str(parameter or "killed")
+    return name.replace(" ", "_").replace(",", "")
+
+
 DAMAGES = (shard, lost_shard, record, manifest, everything)
 
 
@@ -70,11 +79,11 @@ def damaged(root: Path, shard_format: str, damage: Callable[[Path], None]) -> tu
 
 def check_mended(root: Path, shard_format: str, expected: bytes) -> int:
     """Repair and build again; how many rows were then compared with the plan."""
-    repair(root)
+    repair_cache(root)
     check_invariant(root)
     make.make(root, shard_format, PAIRS)
     assert (root / "MANIFEST.json").read_bytes() == expected
-    assert [found for found in verify(root) if not found.harmless] == []
+    assert [found for found in verify_cache(root) if not found.harmless] == []
     return check_invariant(root)
 
 
@@ -92,50 +101,58 @@ def seals(root: Path) -> list[str]:
     return [path.read_text(errors="replace") for path in paths]
 
 
-@pytest.mark.parametrize(
-    ("damage", "shard_format"),
-    [
-        (everything, "arrow"),
-        (everything, "hdf5"),
-        *(
-            pytest.param(damage, shard_format, marks=pytest.mark.slow)
-            for damage in DAMAGES[:-1]
-            for shard_format in make.FORMATS
-        ),
-    ],
-)
+KILLED = [
+    *(tiers.sample(everything, name, Part(0, 6, is_sample=True)) for name in make.FORMATS),
+    *(
+        tiers.slow(damage, name, Part(0, 1, is_sample=False))
+        for damage in DAMAGES
+        for name in make.FORMATS
+    ),
+]
+
+
+@pytest.mark.parametrize(("damage", "shard_format", "part"), KILLED, ids=named)
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_killed_at_every_operation(
-    tmp_path: Path, damage: Callable[[Path], None], shard_format: str, tally: Tally
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    shard_format: str,
+    part: Part,
+    tally: Tally,
 ) -> None:
     start, expected = damaged(tmp_path / "start", shard_format, damage)
     there, shards = contents(start), shards_of(start)
-    for number in itertools.count():
+    counted = Path(shutil.copytree(start, tmp_path / "counted"))
+    points = count(partial(repair, counted))
+    assert points >= 5
+    for number in [*part.of(range(points)), points]:
         root = Path(shutil.copytree(start, tmp_path / "cache"))
         code = in_child(partial(repair, root), Operations(number, kill))
         assert there <= contents(root), f"operation {number}: something was lost"
-        assert code in (-9, 100 + DONE)
+        assert code == (-9 if number < points else 100 + DONE)
         moved = shards - shards_of(root)
         assert not [seal for seal in seals(root) if any(name in seal for name in moved)]
         with suppress(CacheError):
             read_all(root)
         tally("rows checked", check_mended(root, shard_format, expected))
         shutil.rmtree(root)
-        if code != -9:
-            break
-        tally("crash points exercised", 1)
-    assert number >= 5
+        tally("crash points exercised", int(number < points))
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-@pytest.mark.parametrize(
-    "loss",
-    [None, *(pytest.param(loss, marks=pytest.mark.slow) for loss in LOSSES[:2])],
-    ids=["killed", "all_lost", "contents_lost"],
-)
+STOPPED = [
+    tiers.sample(None, Part(0, 4, is_sample=True)),
+    *(tiers.slow(loss, Part(0, 1, is_sample=False)) for loss in (None, *LOSSES[:2])),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=named)
+@pytest.mark.parametrize(("loss", "part"), STOPPED, ids=named)
 def test_stopped_after_every_operation(
-    tmp_path: Path, damage: Callable[[Path], None], loss: str | None, tally: Tally
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    loss: str | None,
+    part: Part,
+    tally: Tally,
 ) -> None:
     start, expected = damaged(tmp_path / "start", "arrow", damage)
     disk = Disk()
@@ -144,11 +161,14 @@ def test_stopped_after_every_operation(
         entry = None if content is None else File(content, synced=content)
         disk.seen[str(path.relative_to(start))] = disk.kept[str(path.relative_to(start))] = entry
     with recorded(start) as log:
-        repair(start)
+        repair_cache(start)
         make.make(start, "arrow", PAIRS)
     assert log, "nothing was repaired"
-    for operation in log:
+    chosen = part.of(range(len(log)))
+    for number, operation in enumerate(log):
         disk.apply(operation)
+        if number not in chosen:
+            continue
         root = tmp_path / "cache"
         write_tree(disk.processes_see() if loss is None else disk.after_power_failure(loss), root)
         with recorded(root):  # nothing is synced: it is quicker

@@ -17,7 +17,7 @@ from mixkd.shared.cache.header import HEADER, HEADER_LIMIT_BYTES
 from mixkd.shared.cache.seal import MANIFEST, SCORES_LIMIT_BYTES, SEAL_LIMIT_BYTES
 from mixkd.shared.json_values import sha256_hex
 from tests.hostile.registry import hostile, register_as
-from tests.hostile.sign import sign, write_raw_seal
+from tests.hostile.sign import sign, write_manifest
 
 UNSAFE, MALFORMED, MISSING = "UnsafeFileError", "MalformedError", "MissingFileError"
 MIB = 2**20
@@ -101,7 +101,7 @@ def manifest_of_valid_records(root: Path, bait: Path) -> None:
     pairs = begin + data.count(b'"sha256":"%s"' % ZERO.encode())
     old = compact(seal["rows"]).encode()
     new = compact({**seal["rows"], "pairs": pairs}).encode()
-    write_raw_seal(root, data.replace(old, new, 1))
+    write_manifest(root, data.replace(old, new, 1))
 
 
 SEALS: dict[str, Callable[[Path], bytes]] = {
@@ -157,7 +157,7 @@ for key, make in SEALS.items():
         f"manifest_of_{key}",
         "arrow",
         () if key.endswith("before_others") else (MALFORMED,),
-        lambda root, bait, make=make: write_raw_seal(root, make(root)),
+        lambda root, bait, make=make: write_manifest(root, make(root)),
         SEAL_MEMORY.get(key, 384) * MIB,
     )
 
@@ -168,7 +168,7 @@ def manifest_of_scores_within_their_limit(root: Path, bait: Path) -> None:
     scores = filled("{", (f'"{n}":{{}}' for n in names()), "}", SCORES_LIMIT_BYTES)
     seal = json.loads((root / MANIFEST).read_bytes())
     del seal["scores"]
-    write_raw_seal(root, compact(seal)[:-1].encode() + b',"scores":' + scores + b"}")
+    write_manifest(root, compact(seal)[:-1].encode() + b',"scores":' + scores + b"}")
 
 
 # cache.json: 16 MiB.
@@ -246,7 +246,7 @@ def respelled(root: Path, header: bytes, seal: Callable[[dict[str, Any]], bytes]
     (root / HEADER).write_bytes(header)
     entry = {"path": HEADER, "bytes": len(header), "sha256": sha256_hex(header)}
     value["files"] = [entry if file["path"] == HEADER else file for file in value["files"]]
-    write_raw_seal(root, seal(value))
+    write_manifest(root, seal(value))
 
 
 SPELLINGS: dict[str, Callable[[Any], bytes]] = {

@@ -11,7 +11,7 @@ from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.seal import MANIFEST
 from mixkd.shared.json_values import dumps, sha256_hex
 from tests.hostile.registry import hostile, register_as
-from tests.hostile.sign import sign, write_raw_seal, write_seal
+from tests.hostile.sign import sign, write_manifest, write_seal
 
 UNSAFE, MALFORMED, DAMAGED = "UnsafeFileError", "MalformedError", "DamagedFileError"
 
@@ -50,7 +50,7 @@ for key, data in RAW.items():
         f"json_{key}",
         "arrow",
         (MALFORMED,),
-        lambda root, bait, data=data: write_raw_seal(root, data),
+        lambda root, bait, data=data: write_manifest(root, data),
     )
 
 

@@ -82,15 +82,17 @@ def with_files(files: list[dict[str, Any]], contents: Mapping[str, bytes]) -> li
     return sorted([*others, *entries], key=lambda file: str(file["path"]))
 
 
-def write_seal(root: Path, seal: object) -> None:
-    """Write a seal's JSON, whatever it is, as a valid seal."""
-    write_raw_seal(root, dumps(seal))
+def write_seal(root: Path, seal: object) -> str:
+    """Write a seal's JSON, whatever it is, as a valid seal; returns the pin."""
+    return write_manifest(root, dumps(seal))
 
 
-def write_raw_seal(root: Path, data: bytes) -> None:
-    """Write any bytes as MANIFEST.json and under the name in `seals/` that makes them valid."""
+def write_manifest(root: Path, data: bytes) -> str:
+    """Write any bytes as MANIFEST.json and under their name in `seals/`; returns the pin."""
+    pin = sha256_hex(data)
     (root / MANIFEST).write_bytes(data)
-    (root / seal_name(sha256_hex(data))).write_bytes(data)
+    (root / seal_name(pin)).write_bytes(data)
+    return pin
 
 
 def _sign_shard(root: Path, seal: dict[str, Any], name: str, data: bytes) -> str:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mixkd.shared.json_values import dumps, sha256_hex
+from tests import tiers
 from tests.conftest import Tally
 from tests.hostile import fuzz
 from tests.hostile.fuzz_cases import Case, Good, draw, good_caches, sealed, signed
@@ -40,11 +41,7 @@ def bench() -> Iterator[Bench]:
 
 
 @pytest.mark.parametrize(
-    ("seed", "seconds"),
-    [
-        (0, 30),
-        pytest.param(1, 300, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
-    ],
+    ("seed", "seconds"), [tiers.sample(0, 8), tiers.slow(0, 30), tiers.slow(1, 300)]
 )
 def test_every_case_is_read_or_refused(seed: int, seconds: float, tally: Tally) -> None:
     report = fuzz.run(seed, seconds)
@@ -53,7 +50,8 @@ def test_every_case_is_read_or_refused(seed: int, seconds: float, tally: Tally) 
     assert report.past > LEAST_PAST * report.executions > 0
 
 
-def test_drawn_mutations(bench: Bench, tally: Tally) -> None:
+@pytest.mark.parametrize("count", [tiers.sample(150), tiers.slow(600)])
+def test_drawn_mutations(bench: Bench, count: int, tally: Tally) -> None:
     """The same mutations, drawn by hypothesis, which shrinks what it finds."""
     report = fuzz.Report()
 
@@ -61,7 +59,7 @@ def test_drawn_mutations(bench: Bench, tally: Tally) -> None:
         derandomize=True,
         database=None,
         deadline=None,
-        max_examples=600,
+        max_examples=count,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(st.sampled_from(sorted(bench.goods)), st.randoms(use_true_random=False))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests import tiers
 from tests.conftest import Tally
 from tests.hostile import fuzz_students
 from tests.hostile.make_students import LOADED, MEMORY_BYTES, STUDENTS
@@ -63,8 +64,7 @@ def test_suspicious_but_harmless(load: Open, good: Path, tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize(
-    ("seed", "seconds"),
-    [(0, 15), pytest.param(1, 120, marks=[pytest.mark.slow, pytest.mark.timeout(600)])],
+    ("seed", "seconds"), [tiers.sample(0, 6), tiers.slow(0, 15), tiers.slow(1, 120)]
 )
 def test_every_case_is_loaded_or_refused(seed: int, seconds: float, tally: Tally) -> None:
     report = fuzz_students.run(seed, seconds)

@@ -40,10 +40,12 @@ def run(command: str | list[str], folder: Path, hub: Hub) -> subprocess.Complete
         "PYTHONPATH": str(ROOT),
     }
     return subprocess.run(
-        words, check=False, cwd=folder, env=environment, capture_output=True, text=True, timeout=150
+        words, check=False, cwd=folder, env=environment, capture_output=True, text=True, timeout=280
     )
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_clients_load_from_the_stand_in(hub: Hub, tmp_path: Path) -> None:
     """Shows what the next test rests on, without either tool."""
     code = f"""
@@ -62,7 +64,7 @@ print(type(model).__name__, model.config.id2label)
     assert not hub.unknown
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_two_commands_of_the_readme(hub: Hub, tmp_path: Path) -> None:
     asked_before = len(hub.requests)
     cached = run("cache-teacher --task rte --pairs 50000", tmp_path, hub)

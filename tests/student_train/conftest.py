@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.once import made_once
 from tests.student_train.caches import make_cache
 
 
@@ -15,29 +17,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cache(folder: Path, good_teacher: Path) -> Path:
+def cache(tmp_path_factory: pytest.TempPathFactory, good_teacher: Path) -> Path:
     """Two classes, one text: 40 + 20 examples, 100 pairs in shards of 32."""
-    return make_cache(folder / "two", good_teacher)
+    return made_once(tmp_path_factory, "two", lambda root: make_cache(root, good_teacher))
 
 
 @pytest.fixture(scope="session")
-def pair_cache(folder: Path, good_pair_teacher: Path) -> Path:
+def pair_cache(tmp_path_factory: pytest.TempPathFactory, good_pair_teacher: Path) -> Path:
     """Three classes, two texts, the heavier mask, starts of one and two layers."""
-    return make_cache(
-        folder / "three",
-        good_pair_teacher,
-        classes=3,
-        two_texts=True,
-        mask="heavier",
-        starts=(1, 2),
+
+    def make(root: Path) -> Path:
+        shape: dict[str, Any] = {"classes": 3, "two_texts": True, "mask": "heavier"}
+        return make_cache(root, good_pair_teacher, starts=(1, 2), **shape)
+
+    return made_once(tmp_path_factory, "three", make)
+
+
+@pytest.fixture(scope="session")
+def regression_cache(
+    tmp_path_factory: pytest.TempPathFactory, good_regression_teacher: Path
+) -> Path:
+    def make(root: Path) -> Path:
+        return make_cache(root, good_regression_teacher, classes=1, two_texts=True)
+
+    return made_once(tmp_path_factory, "number", make)
+
+
+@pytest.fixture(scope="session")
+def cache_without_pairs(tmp_path_factory: pytest.TempPathFactory, good_teacher: Path) -> Path:
+    return made_once(
+        tmp_path_factory, "originals", lambda root: make_cache(root, good_teacher, pairs=0)
     )
-
-
-@pytest.fixture(scope="session")
-def regression_cache(folder: Path, good_regression_teacher: Path) -> Path:
-    return make_cache(folder / "number", good_regression_teacher, classes=1, two_texts=True)
-
-
-@pytest.fixture(scope="session")
-def cache_without_pairs(folder: Path, good_teacher: Path) -> Path:
-    return make_cache(folder / "originals", good_teacher, pairs=0)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import tiers
 from tests.student_train.caches import make_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("shard_format", ["arrow", "hdf5"])
+@pytest.mark.parametrize("shard_format", ["arrow", tiers.slow("hdf5")])
 def test_a_whole_run_under_an_audit_hook(
     shard_format: str, good_teacher: Path, tmp_path: Path
 ) -> None:
@@ -35,7 +36,7 @@ def test_a_whole_run_under_an_audit_hook(
         env={key: value for key, value in os.environ.items() if not key.startswith("HF_HUB_OFF")},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=220,
     )
     assert found.returncode == 0, found.stderr
     said = json.loads(found.stdout)

@@ -77,7 +77,7 @@ def launch(world: int, module: str, *arguments: object) -> subprocess.CompletedP
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
     )
     assert found.returncode == 0, found.stderr
     return found
@@ -96,7 +96,7 @@ def assert_same_weights(left: Path, right: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_two_real_processes(cache: Path, tmp_path: Path) -> None:
     """Their weights are those of one process, up to the order of sums."""
     start = without_dropout(cache, tmp_path / "start")
@@ -111,7 +111,7 @@ def test_two_real_processes(cache: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_a_run_goes_on_in_another_number_of_real_processes(cache: Path, tmp_path: Path) -> None:
     """Stopped within an epoch: two processes go on alone, one goes on as two."""
     start = without_dropout(cache, tmp_path / "start")

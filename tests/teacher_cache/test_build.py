@@ -17,7 +17,7 @@ from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import CacheError, DiskError, LogitsError
 from mixkd.shared.mixup import MixBatch
 from mixkd.teacher_cache import build as build_module
-from mixkd.teacher_cache.build import _batches
+from mixkd.teacher_cache.scoring import batches_by_length
 from tests.caches import build, committed, missing_rows, seal
 from tests.numpy_caches import (
     FORMATS,
@@ -29,6 +29,7 @@ from tests.numpy_caches import (
     examples,
     expected_logits,
     job,
+    pair_table,
     planned,
     score,
     sealed,
@@ -55,8 +56,8 @@ def test_logits_are_those_of_the_planned_rows(
         np.testing.assert_array_equal(found["lam"], rows.lam)
         expected = expected_logits(made, record.start, record.stop)
         np.testing.assert_array_equal(found["logits"], expected)
-    for split, logits in cache.originals().items():
-        rows_of_split = made.examples[split]
+    for split in cache.splits:
+        logits, rows_of_split = cache.logits(split), made.examples[split]
         batch = rows_of_split.originals(np.arange(len(rows_of_split)), 0)
         np.testing.assert_array_equal(logits, score(batch, 3))
 
@@ -65,12 +66,13 @@ def test_batches_keep_the_budget_and_take_every_row_once() -> None:
     made = examples(60)
     choose = np.random.default_rng(0)
     left, right = choose.integers(0, 60, 200), choose.integers(0, 60, 200)
+    pairs = pair_table(left, right, np.zeros(200))
     widths = np.maximum(made.lengths[left], made.lengths[right])
-    batches = list(_batches(made, left, right, 50))
+    batches = list(batches_by_length(made, pairs, 50))
     assert sorted(np.concatenate(batches).tolist()) == list(range(200))
     assert all(len(rows) * widths[rows].max() <= 50 for rows in batches)
     assert len(batches) < 70
-    assert [len(rows) for rows in _batches(made, left, right, 1)] == [1] * 200
+    assert [len(rows) for rows in batches_by_length(made, pairs, 1)] == [1] * 200
 
 
 def test_without_pairs(tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_an_extension_computes_what_is_missing(tmp_path: Path, shard_format: str
     scorer = Scorer()
     done = build(longer, scorer, accept)
     assert (done.rows, scorer.rows) == (300, 300)
-    assert seal(longer.root).pairs == 800
+    assert seal(longer.root).rows.pairs == 800
     after = contents(longer.root)
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {"MANIFEST.json", "README.md"}
@@ -155,7 +157,7 @@ def test_fewer_pairs_change_nothing(tmp_path: Path) -> None:
     scorer = Scorer()
     done = build(job(root, 20), scorer, accept)
     assert (done.rows, scorer.batches, done.complete) == (0, 0, True)
-    assert seal(root).pairs == 40
+    assert seal(root).rows.pairs == 40
     assert contents(root) == before
 
 
@@ -250,7 +252,7 @@ def test_a_time_limit_leaves_a_prefix_that_can_be_sealed(
     Cache.open(made.root).check_alignment()
     monkeypatch.undo()
     assert build(made, Scorer(), accept).rows == 48
-    assert seal(made.root).pairs == 80
+    assert seal(made.root).rows.pairs == 80
 
 
 def test_a_time_limit_within_the_originals(tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(240)  # processes that import torch, on a busy machine
+from tests import tiers
+from tests.commands import run
+
+pytestmark = pytest.mark.timeout(600)  # processes that import torch, on a busy machine
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -33,7 +36,7 @@ def start(*words: str, folder: Path) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, told = process.communicate(timeout=120)
+    out, told = process.communicate(timeout=200)
     return process.returncode, out, told
 
 
@@ -43,12 +46,9 @@ def test_build_info_verify_seal(tmp_path: Path, good_teacher: Path, data: Path) 
     assert code == 0, told
     assert json.loads(out)["pairs"] == 40
     for command in ("info", "verify", "seal"):
-        code, out, told = finish(start(command, "shards/tiny", "--json", folder=tmp_path))
-        assert code == 0, told
-        json.loads(out)
-    assert finish(start("verify", "shards/tiny", folder=tmp_path))[1] == "shards/tiny: in order\n"
-    repaired = finish(start("repair", "shards/tiny", folder=tmp_path))[1]
-    assert repaired == "shards/tiny: nothing to repair\n"
+        json.loads(run(f"cache-teacher {command} shards/tiny --json", tmp_path))
+    for command, said in (("verify", "in order"), ("repair", "nothing to repair")):
+        assert run(f"cache-teacher {command} shards/tiny", tmp_path) == f"shards/tiny: {said}\n"
     shard = next((tmp_path / "shards/tiny/data").glob("pairs-*"))
     shard.write_bytes(shard.read_bytes()[:-1] + b"x")
     code, out, told = finish(start("verify", "shards/tiny", folder=tmp_path))
@@ -57,7 +57,7 @@ def test_build_info_verify_seal(tmp_path: Path, good_teacher: Path, data: Path) 
     assert "Traceback" not in told
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", tiers.slow("latin-1")])
 def test_a_narrow_terminal_a_strange_folder_and_no_reader(
     tmp_path: Path, good_teacher: Path, data: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
 ) -> None:
@@ -117,8 +117,5 @@ def test_a_stopped_build_leaves_nothing_torn(
     assert found == code, told
     assert "Traceback" not in told
     assert not [path for path in tmp_path.rglob("*") if ".tmp-" in path.name]
-    code, out, told = finish(start("seal", "shards/tiny", "--json", folder=tmp_path))
-    assert code == 0, told
-    assert json.loads(out)["pairs"] >= 3 * 64
-    code, _, told = finish(start("verify", "shards/tiny", "--deep", folder=tmp_path))
-    assert code == 0, told
+    assert json.loads(run("cache-teacher seal shards/tiny --json", tmp_path))["pairs"] >= 3 * 64
+    run("cache-teacher verify shards/tiny --deep", tmp_path)

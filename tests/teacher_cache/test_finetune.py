@@ -103,7 +103,7 @@ def test_a_head_for_other_labels_is_replaced_and_said(
     tmp_path: Path, data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     teacher = miniature.tiny_teacher(tmp_path / "other", labels=("a", "b", "c", "d"))
-    with caplog.at_level(logging.INFO, "teacher_cache"):
+    with caplog.at_level(logging.INFO, "mixkd"):
         tuned(data, teacher, tmp_path / "teacher", epochs=1)
     assert "new weights: classifier.bias, classifier.weight" in caplog.text
 

@@ -91,7 +91,7 @@ def test_without_validation_a_stratified_tenth_is_held_out_and_said(
 ) -> None:
     lines = [f"text {row}\t{'ab'[row % 10 < 3]}\n" for row in range(100)]
     file = write(tmp_path, "rows.tsv", "text\tlabel\n" + "".join(lines))
-    with caplog.at_level(logging.INFO, "teacher_cache"):
+    with caplog.at_level(logging.INFO, "mixkd"):
         data = own(file)
     assert "a stratified tenth of train is held out: 10 of 100 rows" in caplog.text
     assert counts(data, "train") == {0: 63, 1: 27}
