@@ -98,7 +98,7 @@ def scorer_of(teacher: Teacher, batch_tokens: int | None) -> Scorer:
         pad_id=teacher.pad_id,
         batch_tokens=batch_tokens or BATCH_TOKENS.get(kind, DEFAULT_BATCH_TOKENS),
         made=Made(
-            torch=torch.__version__,
+            torch=str(torch.__version__),  # a subclass of str
             transformers=transformers.__version__,
             device=name,
             dtype=teacher.dtype,
