@@ -64,7 +64,7 @@ class PaddingDependentError(ModelError):
 
 
 class UntrainedHeadError(ModelError):
-    """The classifier's weights are missing or have another shape: it would be made up."""
+    """The classifier's weights are missing or have a different shape: they would be random."""
 
 
 class LabelOrderError(ModelError):

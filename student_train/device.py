@@ -1,4 +1,4 @@
-"""Where a run computes and in which number format: one `Accelerator` for the options."""
+"""Choose where a run computes and in which number format: one `Accelerator` for the options."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import ProjectConfiguration
 
 from mixkd.shared.errors import UsageError
+from mixkd.shared.models.device import natively_bfloat16, resolve_device
 from mixkd.student_train import checkpoints
 from mixkd.student_train.options import TrainOptions
 
@@ -19,25 +20,24 @@ MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
 def make_accelerator(options: TrainOptions, out: Path) -> Accelerator:
-    """The run's device, number format, processes and trackers.
+    """Set up the run's device, number format, processes and trackers.
 
     Raises:
-        UsageError: If the device is not there, cannot compute so, or a tracker is not installed.
+        UsageError: If the device is missing, cannot compute so, or a tracker is not installed.
     """
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device", expected="a CUDA device", found="none", do="use --device cpu")
-    on_cpu = options.device == "cpu" or not torch.cuda.is_available()
+    device = resolve_device(options.device)
+    on_cpu = device.type == "cpu"
     # Accelerate keeps its first choice for the process; a process may train more than one student.
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
         cpu=on_cpu,
-        mixed_precision=MIXED_PRECISION[_dtype(options, on_cpu)],
+        mixed_precision=MIXED_PRECISION[_dtype(options, device)],
         log_with=_trackers(options.track) or None,
         project_config=ProjectConfiguration(project_dir=str(out), logging_dir=str(out / "logs")),
     )
     checkpoints.without_wrappers(accelerator)
     if not accelerator.is_main_process:
-        # Each process would tell the same.
+        # Each process would report the same.
         logging.getLogger("mixkd.student_train").setLevel(logging.WARNING)
     if options.track:
         names = (int, float, str, bool)
@@ -46,12 +46,13 @@ def make_accelerator(options: TrainOptions, out: Path) -> Accelerator:
     return accelerator
 
 
-def _dtype(options: TrainOptions, on_cpu: bool) -> str:
-    """`auto` is bfloat16 autocast on GPUs of capability 8.0 and up, else float32.
+def _dtype(options: TrainOptions, device: torch.device) -> str:
+    """Choose the number format; `auto` is bfloat16 autocast on GPUs that have it, else float32.
 
     On CPUs it is float32 even where they have bfloat16: a student is small, its updates are not,
     and a resumed run shall give the same weights. Weights and optimizer stay in float32 always.
     """
+    on_cpu = device.type == "cpu"
     if options.dtype == "float16" and on_cpu:
         raise UsageError(
             "--dtype",
@@ -61,7 +62,7 @@ def _dtype(options: TrainOptions, on_cpu: bool) -> str:
         )
     if options.dtype != "auto":
         return options.dtype
-    return "bfloat16" if not on_cpu and torch.cuda.get_device_capability() >= (8, 0) else "float32"
+    return "bfloat16" if not on_cpu and natively_bfloat16(device) else "float32"
 
 
 def _trackers(names: tuple[str, ...]) -> list[str]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mixkd.shared.examples import Examples
 from mixkd.shared.metrics import REGRESSION, metrics
-from mixkd.shared.mixup import MixBatch
 
 Logits = npt.NDArray[np.float32]
 Double = npt.NDArray[np.float64]
-BATCH_ROWS = 64
 CALIBRATION_BINS = 15
 FALLBACK_HEADLINES = ("accuracy", "pearson")
 
@@ -22,23 +19,6 @@ FALLBACK_HEADLINES = ("accuracy", "pearson")
 def headline(metric: str, scores: Mapping[str, float]) -> str:
     """The name of the metric that the cache's task is judged by."""
     return next(name for name in (metric, *FALLBACK_HEADLINES) if name in scores)
-
-
-def predictions(
-    score: Callable[[MixBatch], Logits],
-    examples: Examples,
-    pad_id: int,
-    classes: int,
-    rank: int = 0,
-    world: int = 1,
-) -> Logits:
-    """Logits float32 [n, C] of a split, in batches of like length; 0 in rows of other processes."""
-    by_length = np.argsort(examples.lengths, kind="stable")
-    logits = np.zeros((len(examples), classes), np.float32)
-    for start in range(rank * BATCH_ROWS, len(by_length), world * BATCH_ROWS):
-        rows = by_length[start : start + BATCH_ROWS]
-        logits[rows] = score(examples.originals(rows, pad_id))
-    return logits
 
 
 def evaluation(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mixkd.shared import publish
 from mixkd.shared.errors import OutputError
+from mixkd.shared.output import check_output, filled_aside
 from mixkd.student_train import checkpoints
 
 LAST_FILE = "config.json"
@@ -24,8 +25,6 @@ def claim(out: Path, resume: bool) -> None:
     Raises:
         OutputError: Naming what is there and what to do.
     """
-    if out.exists() and not out.is_dir():
-        raise OutputError(out, expected="a folder", found="a file", do="choose another --out")
     if (out / LAST_FILE).exists():
         raise OutputError(
             out,
@@ -41,15 +40,7 @@ def claim(out: Path, resume: bool) -> None:
             found="an unfinished run",
             do="continue it with --resume, choose another --out, or remove it",
         )
-    foreign = sorted(path.name for path in out.glob("*") if path.name not in RUN_FOLDERS)
-    if foreign and not begun:
-        raise OutputError(
-            out,
-            expected="a new or empty folder",
-            found=", ".join(foreign[:5]),
-            do="choose another --out",
-        )
-    publish.check_writable(out)
+    check_output(out, lambda name: begun or name in RUN_FOLDERS)
 
 
 def finish(out: Path, write: Callable[[Path], None]) -> None:
@@ -59,13 +50,7 @@ def finish(out: Path, write: Callable[[Path], None]) -> None:
         DiskError: Nothing that loads is in `out` then, and the run can be resumed.
     """
     aside = out / checkpoints.FOLDER / ".student"
-    shutil.rmtree(aside, ignore_errors=True)
-    publish.folder(aside)
-    try:
-        write(aside)
-        publish.settle(aside)
-    except OSError as error:
-        raise checkpoints.unwritten(out, error) from error
-    for file in sorted(aside.iterdir(), key=lambda file: (file.name == LAST_FILE, file.name)):
-        publish.move(file, out / file.name)
+    with filled_aside(aside, write, lambda error: checkpoints.unwritten(out, error)):
+        for file in sorted(aside.iterdir(), key=lambda file: (file.name == LAST_FILE, file.name)):
+            publish.move(file, out / file.name)
     shutil.rmtree(out / checkpoints.FOLDER, ignore_errors=True)

@@ -24,19 +24,21 @@ from torch import Tensor
 
 from mixkd.shared.errors import LogitsError
 from mixkd.shared.mixup import MixBatch
-from mixkd.shared.models.files import quiet
+from mixkd.shared.models.library import quiet
+from mixkd.shared.models.model import to_array, to_tensor, to_tensors
 from mixkd.shared.progress import progress
+from mixkd.shared.training import learning_rate, parameter_groups, predictions
 from mixkd.student_train import checkpoints, output, report
 from mixkd.student_train.batches import Batch, batches
 from mixkd.student_train.checkpoints import Run
 from mixkd.student_train.device import make_accelerator
-from mixkd.student_train.evaluate import Logits, evaluation, predictions
+from mixkd.student_train.evaluate import Logits, evaluation
 from mixkd.student_train.interrupt import Interruption
 from mixkd.student_train.objective.terms import Part, Rows
 from mixkd.student_train.options import TrainOptions
 from mixkd.student_train.order import Order, State
 from mixkd.student_train.prepare import Setup, prepare
-from mixkd.student_train.student import Start, Student, as_array, moved, tensors
+from mixkd.student_train.student import Start
 
 log = logging.getLogger(__name__)
 CLIP_NORM = 1.0
@@ -64,7 +66,9 @@ def train(options: TrainOptions, observe: Observe | None = None) -> dict[str, An
     state, run = checkpoints.read(checkpoint) if checkpoint else (None, None)
     setup = prepare(options, accelerator, run.seals if run else None, checkpoint)
     student, order, objective = setup.start.student, setup.order, setup.objective
-    model, optimizer = accelerator.prepare(student, _optimizer(student, options))
+    groups = parameter_groups(student, options.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=options.learning_rate)
+    model, optimizer = accelerator.prepare(student, optimizer)
     torch.manual_seed(options.seed + accelerator.process_index)  # dropout, in each process its own
     if checkpoint and state and run:
         checkpoints.check_settings(run, setup.settings, checkpoint)
@@ -93,7 +97,7 @@ def train(options: TrainOptions, observe: Observe | None = None) -> dict[str, An
             model.train()
             step = state.step if epoch == state.epoch else 0
             for batch in batches(setup.source, order, epoch, step, setup.rank, setup.world):
-                rate = learning_rate(done, steps, options)
+                rate = learning_rate(options.learning_rate, done, steps, options.warmup)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 terms = objective(forward(model, batch, accelerator.device), batch.counts)
@@ -177,19 +181,11 @@ def check_finite(what: str, values: npt.ArrayLike) -> None:
         )
 
 
-def learning_rate(done: int, steps: int, options: TrainOptions) -> float:
-    """Of the step after `done` of `steps` steps: rising over the first share, then falling to 0."""
-    rising = max(1, round(options.warmup * steps)) if options.warmup else 0
-    if done < rising:
-        return options.learning_rate * (done + 1) / rising
-    return options.learning_rate * (steps - done) / max(1, steps - rising)
-
-
 def forward(model: Any, batch: Batch, device: torch.device) -> dict[Part, Rows]:
     """One forward for originals and mixes, cut into both parts."""
-    logits = model(tensors(batch.inputs, device)).float()  # [B, C]
-    teacher = moved(batch.teacher, device)  # [B, C]
-    targets = moved(batch.targets, device)  # [B, C]
+    logits = model(to_tensors(batch.inputs, device)).float()  # [B, C]
+    teacher = to_tensor(batch.teacher, device)  # [B, C]
+    targets = to_tensor(batch.targets, device)  # [B, C]
     cut = batch.rows["originals"]
     parts: dict[Part, slice] = {
         "originals": slice(0, cut),
@@ -205,7 +201,7 @@ def _validate(accelerator: Accelerator, model: Any, setup: Setup) -> dict[str, d
 
     def score(batch: MixBatch) -> Logits:
         with torch.inference_mode(), accelerator.autocast():
-            return as_array(student.from_ids(tensors(batch, accelerator.device)))
+            return to_array(student.from_ids(to_tensors(batch, accelerator.device)))
 
     found = {}
     for split in (split.name for split in identity.splits[1:]):
@@ -214,21 +210,11 @@ def _validate(accelerator: Accelerator, model: Any, setup: Setup) -> dict[str, d
             score, examples, student.pad_id, identity.classes, setup.rank, setup.world
         )
         whole = accelerator.reduce(torch.from_numpy(part).to(accelerator.device), "sum")
-        logits = as_array(whole)
+        logits = to_array(whole)
         check_finite(f"the student's logits on {split}", logits)
         teacher = setup.teacher[split]
         found[split] = evaluation(logits, teacher, examples.labels, identity.problem_type)
     return found
-
-
-def _optimizer(student: Student, options: TrainOptions) -> torch.optim.Optimizer:
-    """AdamW; biases and normalisations, which have one dimension, are not decayed."""
-    parameters = list(student.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=options.learning_rate)
 
 
 def _progress(accelerator: Accelerator, options: TrainOptions, order: Order, done: int) -> Any:

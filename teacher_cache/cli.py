@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mixkd.shared import FORMAT_VERSION, command
+from mixkd.shared.mixup import MASK_RULES
+from mixkd.teacher_cache.finetune import DTYPES as FINETUNE_DTYPES
+from mixkd.teacher_cache.options import DTYPES, LOGITS_DTYPES, SHARD_FORMATS
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?")
 SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
@@ -25,16 +29,18 @@ class DefaultGroup(click.Group):
 
 
 class Words(click.ParamType[Any]):
-    """Names separated by commas."""
+    """Names separated by commas; empty ones are skipped."""
 
     name = "A,B,…"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
-        return value if isinstance(value, tuple) else tuple(v.strip() for v in value.split(","))
+        if isinstance(value, tuple):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name)
 
 
 class Numbers(click.ParamType[Any]):
-    """Whole numbers separated by commas; `none` is no number."""
+    """Whole numbers separated by commas; `none` gives none of them."""
 
     name = "N,N,…"
 
@@ -53,12 +59,25 @@ class Seconds(click.ParamType[Any]):
     name = "DURATION"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        found = DURATION.fullmatch(value) if isinstance(value, str) else None
         if isinstance(value, float):
             return value
-        if not found:
+        match = DURATION.fullmatch(value)
+        if not match:
             self.fail(f"expected a duration such as 90s, 30m or 2h, found {value!r}", param, ctx)
-        return float(found[1]) * SECONDS[found[2]]
+        return float(match[1]) * SECONDS[match[2]]
+
+
+def data_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say what the examples are, the same for `build` and `finetune`."""
+    for option in (
+        click.option("--label-names", type=Words(), default="", help="In order of class numbers."),
+        click.option("--label-column", help="[default: label]"),
+        click.option("--text-columns", type=Words(), default="", help="One or two text columns."),
+        click.option("--data", help="Folder, file (tsv, csv, jsonl, parquet) or Hub data set."),
+        click.option("--task", required=True, help="One of GLUE's nine, or any name with --data."),
+    ):
+        function = option(function)
+    return function
 
 
 FOLDER = click.Path(path_type=Path)
@@ -80,28 +99,32 @@ def cache_teacher() -> None:
 @cache_teacher.command(
     epilog="Example: cache-teacher --task mood --data mood.csv --teacher teachers/mood --pairs 5000"
 )
-@click.option("--task", required=True, help="One of GLUE's nine, or any name with --data.")
+@data_options
 @click.option("--pairs", type=int, required=True, help="Mixup pairs to have; 0: originals only.")
 @click.option("--teacher", help="Hub id or folder. [default: a published one for GLUE's tasks]")
-@click.option("--data", help="Folder, file (tsv, csv, jsonl, parquet) or Hub data set.")
-@click.option("--text-columns", type=Words(), default="", help="One or two columns of text.")
-@click.option("--label-column", help="[default: label]")
-@click.option("--label-names", type=Words(), default="", help="In the order of class numbers.")
 @click.option("--teacher-labels", type=Numbers(), help="The teacher's label for each class.")
 @click.option("--out", type=FOLDER, help="[default: shards/TASK]")
-@click.option("--format", help="arrow or hdf5. [default: arrow]")
+@click.option("--format", type=click.Choice(SHARD_FORMATS), help="Of shards. [default: arrow]")
 @click.option("--beta", type=float, help="lam ~ Beta(beta, beta). [default: 0.4]")
-@click.option("--mask", help="Visible positions of a mix: union or heavier. [default: union]")
+@click.option(
+    "--mask", type=click.Choice(MASK_RULES), help="Visible positions of a mix. [default: union]"
+)
 @click.option("--seed", type=int, help="Of the list of pairs. [default: 0]")
 @click.option("--max-length", type=int, help="Tokens of the longest example. [default: 128]")
 @click.option("--subset", type=float, help="Stratified part of train, such as 0.1.")
-@click.option("--logits-dtype", help="float32 or float16. [default: float32]")
 @click.option(
-    "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."
+    "--logits-dtype", type=click.Choice(LOGITS_DTYPES), help="As stored. [default: float32]"
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(DTYPES),
+    default="auto",
+    show_default=True,
+    help="Number format of the teacher's pass.",
 )
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, …", show_default=True)
-@click.option("--batch-tokens", type=int, help="Rows x positions of a batch. [default: by device]")
-@click.option("--shard-rows", type=int, help="Rows of a shard. [default: 4096]")
+@click.option("--batch-tokens", type=int, help="Rows x positions per batch. [default: by device]")
+@click.option("--shard-rows", type=int, help="Rows per shard. [default: 4096]")
 @click.option(
     "--student-layers", type=Numbers(), help="Depths of starting points, or none. [default: half]"
 )
@@ -119,12 +142,10 @@ def build(as_json: bool, **values: Any) -> None:
     """Build, continue or extend a cache.
 
     Run the same command again to continue; ask for more pairs to extend. Options that are left out
-    are those the cache was made with.
+    have the values the cache was built with.
     """
     from mixkd.teacher_cache.options import BuildOptions
 
-    values["text_columns"] = tuple(filter(None, values["text_columns"]))
-    values["label_names"] = tuple(filter(None, values["label_names"]))
     options = BuildOptions(**values)
 
     from mixkd.teacher_cache.run import build_cache
@@ -168,7 +189,7 @@ def seal(folder: Path, as_json: bool) -> None:
 @as_json
 @debug
 def info(folder: Path, as_json: bool) -> None:
-    """Say what a cache holds, how good its teacher is, and what its pairs add."""
+    """Print what a cache holds, how good its teacher is, and what its pairs add."""
     from mixkd.shared.cache.facts import cache_facts
     from mixkd.shared.cache.reader import Cache
 
@@ -202,21 +223,21 @@ def verify(
     if as_json:
         click.echo(json.dumps({"wrong": wrong, "left_over": left_over}, indent=1))
     else:
-        told = [*wrong, *(f"note: {message}" for message in left_over)]
-        mending = f"what can be mended: cache-teacher repair {folder} --dry-run"
-        verdict = f"{folder}: {f'{len(wrong)} findings; {mending}' if wrong else 'in order'}"
-        click.echo(command.shown([*told, verdict]))
+        reported = [*wrong, *(f"note: {message}" for message in left_over)]
+        next_step = f"what can be repaired: cache-teacher repair {folder} --dry-run"
+        verdict = f"{folder}: {f'{len(wrong)} findings; {next_step}' if wrong else 'in order'}"
+        click.echo(command.shown([*reported, verdict]))
     if wrong:
         raise SystemExit(1)
 
 
 @cache_teacher.command(epilog="Example: cache-teacher repair shards/rte --dry-run")
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @as_json
 @debug
 def repair(folder: Path, dry_run: bool, as_json: bool) -> None:
-    """Move what is damaged to quarantine/; the next build fills the gap and seals anew."""
+    """Move what is damaged to quarantine/; the next build fills the gap and seals again."""
     from dataclasses import asdict
 
     from mixkd.shared.cache.repair import repair_cache
@@ -227,10 +248,10 @@ def repair(folder: Path, dry_run: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(step) for step in steps], indent=1))
     else:
-        told = [f"{step.action} {step.file}: {step.reason}" for step in steps]
+        reported = [f"{step.action} {step.file}: {step.reason}" for step in steps]
         ended = "would be done" if dry_run else "done; now run the build again"
         verdict = f"{folder}: {f'{done} steps {ended}' if done else 'nothing to repair'}"
-        click.echo(command.shown([*told, verdict]))
+        click.echo(command.shown([*reported, verdict]))
     if lost:
         raise SystemExit(1)
 
@@ -238,38 +259,38 @@ def repair(folder: Path, dry_run: bool, as_json: bool) -> None:
 @cache_teacher.command(
     epilog="Example: cache-teacher finetune --task rte --model bert-base-uncased --out teachers/rte"
 )
-@click.option("--task", required=True, help="One of GLUE's nine, or any name with --data.")
+@data_options
 @click.option("--model", required=True, help="Hub id or folder of a pretrained encoder.")
 @click.option("--out", type=FOLDER, help="Folder of the teacher. [default: teachers/TASK]")
-@click.option("--data", help="Folder, file (tsv, csv, jsonl, parquet) or Hub data set.")
-@click.option("--text-columns", type=Words(), default="", help="One or two columns of text.")
-@click.option("--label-column", help="[default: label]")
-@click.option("--label-names", type=Words(), default="", help="In the order of class numbers.")
 @click.option("--subset", type=float, default=1.0, show_default=True, help="Part of train.")
 @click.option("--epochs", type=int, default=3, show_default=True)
 @click.option("--batch-size", type=int, default=32, show_default=True)
 @click.option("--learning-rate", type=float, default=5e-5, show_default=True)
 @click.option("--max-length", type=int, default=128, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option(
+    "--dtype",
+    type=click.Choice(FINETUNE_DTYPES),
+    default="auto",
+    show_default=True,
+    help="Number format of the products.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @as_json
 @debug
 def finetune(as_json: bool, **values: Any) -> None:
-    """Make a teacher: fine-tune a pretrained encoder on a task."""
+    """Fine-tune a pretrained encoder on a task, as a teacher."""
     from mixkd.teacher_cache.finetune import FinetuneOptions
     from mixkd.teacher_cache.finetune import finetune as run
 
-    values["text_columns"] = tuple(filter(None, values["text_columns"]))
-    values["label_names"] = tuple(filter(None, values["label_names"]))
-    made = run(FinetuneOptions(**values))
+    tuned = run(FinetuneOptions(**values))
     if as_json:
-        click.echo(json.dumps({"out": str(made.out), "scores": made.scores}, indent=1))
+        click.echo(json.dumps({"out": str(tuned.out), "scores": tuned.scores}, indent=1))
         return
-    for split, scores in made.scores.items():
-        click.echo(f"{split}: {made.metric} {scores[made.metric]:.4f}")
-    click.echo(f"{made.out}: the teacher, made in {made.seconds:.0f} s")
-    click.echo(f"next: cache-teacher --task {values['task']} --teacher {made.out} --pairs 50000")
+    for split, scores in tuned.scores.items():
+        click.echo(f"{split}: {tuned.metric} {scores[tuned.metric]:.4f}")
+    click.echo(f"{tuned.out}: the teacher, trained in {tuned.seconds:.0f} s")
+    click.echo(f"next: cache-teacher --task {values['task']} --teacher {tuned.out} --pairs 50000")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The gate: a teacher that is no better than guessing is not worth caching."""
+"""The gate: refuse a teacher that is not better than guessing before its logits are cached."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ CLASSES_TO_PERMUTE = 6
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Refuses a teacher by its validation logits.
+    """Compares the teacher's validation metrics with a minimum.
 
     Attributes:
         teacher: Its name, for messages.
         metric: The task's headline metric, compared with `minimum`.
-        minimum: A score; 0 lets every teacher pass; None asks for better than the majority class
+        minimum: Of the metric; 0 accepts every teacher; None requires more than the majority class
             (regression: a Pearson correlation above 0).
     """
 
@@ -39,33 +39,33 @@ class Gate:
     minimum: float | None
 
     def __call__(self, logits: Mapping[str, Logits]) -> None:
-        """Raise unless the first validation split's score is good enough.
+        """Check the metrics on the first validation split.
 
         Raises:
-            WeakTeacherError: With the score, and with a permutation of labels that would fit.
+            WeakTeacherError: With the metric, and with a permutation of labels that would fit.
         """
         split = self.identity.splits[1].name
         labels = self.examples[split].labels
-        scores = metrics(logits[split], labels, self.identity.problem_type)
-        log.info("teacher on %s: %s %.4f", split, self.metric, scores[self.metric])
+        measured = metrics(logits[split], labels, self.identity.problem_type)
+        log.info("teacher on %s: %s %.4f", split, self.metric, measured[self.metric])
         if self.minimum == 0:
             return
         if self.minimum is not None:
-            good, expected = scores[self.metric] >= self.minimum, f"{self.minimum:g} or more"
-            found = f"{self.metric} {scores[self.metric]:.4f}"
+            good, expected = measured[self.metric] >= self.minimum, f"{self.minimum:g} or more"
+            actual = f"{self.metric} {measured[self.metric]:.4f}"
         elif self.identity.problem_type == REGRESSION:
-            good, expected = scores["pearson"] > 0, "a Pearson correlation above 0"
-            found = f"{scores['pearson']:.4f}"
+            good, expected = measured["pearson"] > 0, "a Pearson correlation above 0"
+            actual = f"{measured['pearson']:.4f}"
         else:
             majority = np.bincount(labels).max() / len(labels)
-            good = scores["accuracy"] > majority
+            good = measured["accuracy"] > majority
             expected = f"accuracy above {majority:.4f}, that of the majority class"
-            found = f"{scores['accuracy']:.4f}"
+            actual = f"{measured['accuracy']:.4f}"
         if not good:
             raise WeakTeacherError(
                 f"{self.teacher} on {split}",
                 expected=expected,
-                found=found,
+                found=actual,
                 do=self._proposal(logits[split], labels),
             )
 
@@ -75,12 +75,12 @@ class Gate:
             named = ",".join(map(str, columns))
             return f"the teacher's labels seem to be permuted: try --teacher-labels {named}"
         return (
-            "use a teacher that was fine-tuned on this task (cache-teacher finetune makes one), "
+            "use a teacher that was fine-tuned on this task (cache-teacher finetune trains one), "
             "or pass --min-teacher-score 0"
         )
 
     def _better_columns(self, logits: Logits, labels: npt.NDArray[Any]) -> tuple[int, ...] | None:
-        """The order of the teacher's labels that fits the data best, if it beats the majority."""
+        """Find the order of the teacher's labels that fits best, if it beats the majority class."""
         classes = self.identity.classes
         if self.identity.problem_type == REGRESSION or classes > CLASSES_TO_PERMUTE:
             return None

@@ -1,6 +1,6 @@
-"""Whether a teacher answers the data's question: number, kind and order of its labels.
+"""Match a teacher's labels with the data's classes: their number, kind and order.
 
-Decided from config.json alone, so that the order is known before the teacher is loaded.
+config.json alone decides, so that the order is known before the teacher is loaded.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from mixkd.shared.errors import LabelOrderError, UsageError
+from mixkd.shared.errors import LabelOrderError
 from mixkd.shared.metrics import REGRESSION
+from mixkd.shared.models.checkpoint import label_names as names_in
+from mixkd.shared.options import check
 
-INVENTED_NAME = re.compile(r"LABEL_\d+")
+GENERIC_NAME = re.compile(r"LABEL_\d+")
 
 
 def teacher_columns(
@@ -22,7 +24,7 @@ def teacher_columns(
     label_names: Sequence[str],
     teacher_labels: Sequence[int] | None = None,
 ) -> tuple[int, ...]:
-    """For each class of the data, in order, the teacher's label that stands for it.
+    """Return, for each class of the data in order, the teacher's label that corresponds to it.
 
     Args:
         teacher: The teacher, for messages.
@@ -31,12 +33,12 @@ def teacher_columns(
             unless its names say otherwise.
 
     Raises:
-        LabelOrderError: If number or kind of labels differ, or the names are in another order.
-        UsageError: If `teacher_labels` is no permutation.
+        LabelOrderError: If number or kind of labels differ, or the names are in a different order.
+        UsageError: If `teacher_labels` is not a permutation.
     """
     regression = problem_type == REGRESSION
     classes = 1 if regression else len(label_names)
-    names = _names(config)
+    names = names_in(config)
     _check_kind(teacher, config.get("problem_type"), problem_type)
     if len(names) != classes:
         raise LabelOrderError(
@@ -60,44 +62,29 @@ def teacher_columns(
     return tuple(range(classes))
 
 
-def _names(config: dict[str, Any]) -> list[str]:
-    """The teacher's label names in order; transformers leaves them out for its default of two."""
-    table = config.get("id2label")
-    if isinstance(table, dict):
-        return [str(name) for _, name in sorted(table.items(), key=lambda item: _number(item[0]))]
-    count = config.get("num_labels")
-    return [f"LABEL_{label}" for label in range(count if isinstance(count, int) else 2)]
-
-
-def _number(key: str) -> int:
-    return int(key) if key.isdecimal() else -1
-
-
-def _check_kind(teacher: str, found: object, problem_type: str) -> None:
+def _check_kind(teacher: str, actual: object, problem_type: str) -> None:
     # Older checkpoints do not say: there the number of labels decides.
-    if found is not None and found != problem_type:
+    if actual is not None and actual != problem_type:
         raise LabelOrderError(
             teacher,
             expected=f"a teacher for {problem_type}",
-            found=f"problem_type {found} in its config.json",
+            found=f"problem_type {actual} in its config.json",
             do="use a teacher that was fine-tuned on this task",
         )
 
 
 def _checked_permutation(labels: Sequence[int], classes: int) -> tuple[int, ...]:
-    if sorted(labels) != list(range(classes)):
-        raise UsageError(
-            "--teacher-labels",
-            expected=f"each of 0 to {classes - 1} once",
-            found=",".join(map(str, labels)),
-            do="give, for each class of the data in order, the number of the teacher's label",
-        )
+    check(
+        *("--teacher-labels", ",".join(map(str, labels)), sorted(labels) == list(range(classes))),
+        expected=f"each of 0 to {classes - 1} once",
+        do="give, for each class of the data in order, the number of the teacher's label",
+    )
     return tuple(labels)
 
 
 def _implied_columns(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | None:
-    """The order that the names tell, or None where they are invented or other names."""
-    if all(INVENTED_NAME.fullmatch(name) for name in names):
+    """Return the order that the names imply; None where they are generic or not the data's."""
+    if all(GENERIC_NAME.fullmatch(name) for name in names):
         return None
     position = {_plain(name): label for label, name in enumerate(names)}
     plain = [_plain(name) for name in wanted]

@@ -1,33 +1,40 @@
-"""What a build is asked for: one data class, checked when it is made."""
+"""What a build is asked to do: one data class, checked on construction."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mixkd.shared.errors import UsageError
 from mixkd.shared.mixup import MASK_RULES
+from mixkd.shared.options import check, check_choice, check_count
 from mixkd.teacher_cache.data.load import DataSpec
+from mixkd.teacher_cache.precision import DTYPES as TEACHER_DTYPES
+
+if TYPE_CHECKING:
+    from mixkd.teacher_cache.data.objects import AnyData
 
 SHARD_FORMATS = ("arrow", "hdf5")
 LOGITS_DTYPES = ("float32", "float16")
+DTYPES = ("auto", *TEACHER_DTYPES)
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
     """The options of `cache-teacher`, of the same names.
 
-    None stands for "what the cache in `--out` has, else the default": a cache can be extended
-    without saying again how it was made, and what is said again is compared with it.
+    None means "what the cache in `--out` has, else the default": a cache can be extended without
+    saying again how it was built, and what is said again is compared with it. `data` may also be a
+    `Dataset` or `DatasetDict` of `datasets`.
 
     Raises:
-        UsageError: When it is made, naming the option.
+        UsageError: On construction, naming the option.
     """
 
     task: str
     pairs: int
     teacher: str | None = None
-    data: str | None = None
+    data: AnyData | None = None
     text_columns: tuple[str, ...] = ()
     label_column: str | None = None
     label_names: tuple[str, ...] = ()
@@ -51,27 +58,22 @@ class BuildOptions:
     text: bool = True
 
     def __post_init__(self) -> None:
-        _at_least("--pairs", self.pairs, 0, "0 caches the originals only")
-        for option, value in (
-            ("--max-length", self.max_length),
-            ("--batch-tokens", self.batch_tokens),
-            ("--shard-rows", self.shard_rows),
+        check_count("pairs", self.pairs, 0, "0 caches the originals only")
+        for name, least in (("max_length", 1), ("batch_tokens", 1), ("shard_rows", 1), ("seed", 0)):
+            if (count := getattr(self, name)) is not None:
+                check_count(name, count, least, "give another number, or leave it out")
+        if self.beta is not None:
+            check("beta", self.beta, 0 < self.beta <= 1000, "a number in (0, 1000]", "try 0.4")
+        for name, choices in (
+            ("format", SHARD_FORMATS),
+            ("mask", MASK_RULES),
+            ("logits_dtype", LOGITS_DTYPES),
+            ("dtype", DTYPES),
         ):
-            _at_least(option, value, 1, "give a positive number, or leave it out")
-        _at_least("--seed", self.seed, 0, "give a number of at least 0")
-        if self.beta is not None and not 0 < self.beta <= 1000:
-            raise UsageError(
-                "--beta", expected="a number in (0, 1000]", found=self.beta, do="try 0.4"
-            )
-        for option, choice, choices in (
-            ("--format", self.format, SHARD_FORMATS),
-            ("--mask", self.mask, MASK_RULES),
-            ("--logits-dtype", self.logits_dtype, LOGITS_DTYPES),
-        ):
-            if choice is not None and choice not in choices:
-                raise UsageError(
-                    option, expected=f"one of {', '.join(choices)}", found=choice, do="choose one"
-                )
+            if (choice := getattr(self, name)) is not None:
+                check_choice(name, choice, choices)
+        if self.names_data:
+            _ = self.data_spec  # which checks itself
 
     @property
     def root(self) -> Path:
@@ -80,23 +82,11 @@ class BuildOptions:
 
     @property
     def data_spec(self) -> DataSpec:
-        return DataSpec(
-            task=self.task,
-            data=self.data,
-            text_columns=self.text_columns,
-            label_column=self.label_column,
-            label_names=self.label_names,
-            subset=1.0 if self.subset is None else self.subset,
-        )
+        """The options that say what the examples are."""
+        return DataSpec.of(self)
 
     @property
     def names_data(self) -> bool:
         """Whether an option says what the examples are, so that they must be read and compared."""
-        return bool(
-            self.data or self.text_columns or self.label_column or self.label_names or self.subset
-        )
-
-
-def _at_least(option: str, value: int | None, least: int, do: str) -> None:
-    if value is not None and value < least:
-        raise UsageError(option, expected=f"at least {least}", found=value, do=do)
+        chosen = self.data is not None or self.subset is not None
+        return chosen or bool(self.text_columns or self.label_column or self.label_names)

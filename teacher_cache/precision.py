@@ -1,4 +1,4 @@
-"""The number format of the teacher's pass: native bfloat16 where it changes nothing, else float32.
+"""Choose the number format of the teacher's pass: native bfloat16 where it changes nothing.
 
 Weights stay float32; a lower format means autocast of the matrix products.
 """
@@ -6,31 +6,30 @@ Weights stay float32; a lower format means autocast of the matrix products.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from mixkd.shared.errors import LogitsError, UsageError
+from mixkd.shared.models.device import natively_bfloat16
+from mixkd.shared.models.model import Logits
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
 
-Logits = npt.NDArray[np.float32]
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
 # Beyond this difference from float32, in logits, `auto` does not use a lower format.
 TOLERATED_DIFFERENCE = 0.1
-NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # the last one is ARM's
 
 
 def choose_dtype(
     requested: str, device: torch.device, score: Callable[[Dtype], Logits]
 ) -> tuple[Dtype, float]:
-    """The format to use, and how far it is from float32 on a batch.
+    """Choose the format to use, and measure how far it is from float32 on a batch.
 
     `auto` is bfloat16 where the device multiplies it natively, unless it changes a prediction or
     a logit by more than 0.1; else float32. Any other format is taken as asked for.
@@ -56,13 +55,13 @@ def choose_dtype(
     low: Dtype = "float16" if requested == "float16" else "bfloat16"
     if requested == "float32" or (automatic and not natively_bfloat16(device)):
         return "float32", 0.0
-    lower, full = score(low), score("float32")
+    lower, full = score(low), score("float32")  # [B, C] each
     finite = bool(np.isfinite(lower).all())
     difference = float(np.abs(lower - full).max()) if finite else float("inf")
     flips = int((lower.argmax(axis=1) != full.argmax(axis=1)).sum())
-    found = f"{low} moves logits by up to {difference:.2g}, flips {flips} of {len(full)} answers"
+    effect = f"{low} moves logits by up to {difference:.2g}, flips {flips} of {len(full)} answers"
     if automatic and (flips or difference > TOLERATED_DIFFERENCE):
-        log.warning("teacher: %s: float32 is used", found)
+        log.warning("teacher: %s: float32 is used", effect)
         return "float32", 0.0
     if not finite:
         raise LogitsError(
@@ -71,17 +70,5 @@ def choose_dtype(
             found="NaN or infinity",
             do="use --dtype auto or float32",
         )
-    log.info("teacher: %s: %s is used", found, low)
+    log.info("teacher: %s: %s is used", effect, low)
     return low, difference
-
-
-def natively_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices itself, which is what makes it faster."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    # Releases of torch that cannot tell run in float32.
-    ask: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
-    capabilities = ask()
-    return any(capabilities.get(feature, False) for feature in NATIVE_BFLOAT16)

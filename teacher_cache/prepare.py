@@ -16,9 +16,11 @@ from mixkd.shared import publish
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import About, Draft, Header, Identity, Mixup, Split, TeacherIdentity
 from mixkd.shared.cache.writer import CacheWriter
-from mixkd.shared.errors import OutputError, UsageError
+from mixkd.shared.errors import UsageError
 from mixkd.shared.examples import Examples
-from mixkd.shared.models.checkpoint import Checkpoint, locate, read_config, teacher_sha256
+from mixkd.shared.models.checkpoint import checkpoint_sha256, read_config
+from mixkd.shared.models.locate import Checkpoint, locate
+from mixkd.shared.output import check_output
 from mixkd.shared.plan import PLAN_VERSION
 from mixkd.teacher_cache.build import Target
 from mixkd.teacher_cache.data.tasks import TASKS
@@ -92,7 +94,7 @@ def prepare(options: BuildOptions) -> Prepared:
         content.label_names,
         _teacher_labels(options, header),
     )
-    draft = _draft(options, header, content, teacher_sha256(checkpoint), columns)
+    draft = _draft(options, header, content, checkpoint_sha256(checkpoint), columns)
     draft.identity.check(options.root)
     if writer:
         writer.check_same(draft)
@@ -103,16 +105,11 @@ def prepare(options: BuildOptions) -> Prepared:
 
 
 def _existing(root: Path) -> CacheWriter | None:
-    publish.check_writable(root)
-    entries = {path.name for path in root.iterdir()} if root.is_dir() else set()
-    foreign = sorted(e for e in entries - CACHE_ENTRIES if not publish.is_temporary(e))
-    if foreign:
-        raise OutputError(
-            root,
-            expected="no folder, an empty one, or a cache",
-            found=f"different files: {', '.join(foreign[:3])}",
-            do="choose another --out",
-        )
+    entries = check_output(
+        root,
+        lambda name: name in CACHE_ENTRIES or publish.is_temporary(name),
+        expected="a new or empty folder, or a cache",
+    )
     return CacheWriter.open(root) if "cache.json" in entries else None
 
 
@@ -145,8 +142,8 @@ def _read(options: BuildOptions, checkpoint: Checkpoint, header: Header | None) 
         problem_type=data.problem_type,
         label_names=data.label_names,
         max_length=max_length,
-        metric=str(data.about["metric"]),
-        about={n: v for n, v in data.about.items() if n != "metric"} | checkpoint.about,
+        metric=data.metric,
+        about={**data.about, **checkpoint.about},
     )
 
 

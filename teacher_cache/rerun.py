@@ -7,7 +7,8 @@ from pathlib import Path
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.rerun import rerun
 from mixkd.shared.cache.verify import Finding
-from mixkd.shared.models.checkpoint import locate, teacher_sha256
+from mixkd.shared.models.checkpoint import checkpoint_sha256
+from mixkd.shared.models.locate import locate
 from mixkd.teacher_cache.scorer import ScorerSpec
 
 FLOAT32_TOLERANCE = 1e-4
@@ -22,7 +23,7 @@ def verify_with_teacher(root: Path, name: str, rows: int, device: str) -> list[F
     cache = Cache.open(root)
     identity = cache.identity
     checkpoint = locate(name)
-    sha256 = teacher_sha256(checkpoint)
+    sha256 = checkpoint_sha256(checkpoint)
     if sha256 != identity.teacher.sha256:
         return [
             Finding(

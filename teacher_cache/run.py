@@ -19,7 +19,7 @@ from mixkd.shared.cache.facts import CacheFacts, cache_facts
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import Made
 from mixkd.shared.json_values import dumps
-from mixkd.shared.models.tokenizer import tokenizer_files
+from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
 from mixkd.teacher_cache.build import Built, Target, build, create
 from mixkd.teacher_cache.estimate import log_estimate
 from mixkd.teacher_cache.gate import Gate
@@ -135,7 +135,7 @@ def _load(options: BuildOptions, prepared: Prepared) -> tuple[Teacher, Scorer, T
 
 def _new_files(options: BuildOptions, prepared: Prepared, teacher: Teacher) -> dict[str, bytes]:
     """What a new cache has of its teacher: the tokenizer and starting points for students."""
-    tokenizer = tokenizer_files(prepared.checkpoint)
+    tokenizer = tokenizer_files(load_tokenizer(prepared.checkpoint))
     files = {f"tokenizer/{name}": data for name, data in tokenizer.items()}
     for depth in student_depths(teacher.model, options.student_layers):
         for name, data in student_start(teacher.model, depth).items():

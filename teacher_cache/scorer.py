@@ -11,9 +11,8 @@ from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.records import Made
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MaskRule
-from mixkd.shared.models.checkpoint import locate
-from mixkd.shared.models.files import check_vocabulary
-from mixkd.shared.models.tokenizer import load_tokenizer
+from mixkd.shared.models.locate import locate
+from mixkd.shared.models.tokenizer import check_vocabulary, load_tokenizer
 from mixkd.teacher_cache.scoring import Scorer
 from mixkd.teacher_cache.teacher import Teacher
 
@@ -98,7 +97,7 @@ def scorer_of(teacher: Teacher, batch_tokens: int | None) -> Scorer:
         pad_id=teacher.pad_id,
         batch_tokens=batch_tokens or BATCH_TOKENS.get(kind, DEFAULT_BATCH_TOKENS),
         made=Made(
-            torch=str(torch.__version__),  # a subclass of str
+            torch=str(torch.__version__),
             transformers=transformers.__version__,
             device=name,
             dtype=teacher.dtype,

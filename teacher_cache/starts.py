@@ -1,4 +1,4 @@
-"""A student's starting point: the teacher's embeddings and its first encoder layers, without head.
+"""Cut a student's starting point: the teacher's embeddings and first encoder layers, no head.
 
 Patient Knowledge Distillation (Sun et al., EMNLP 2019, arXiv 1908.09355) and MixKD start students
 from the teacher's first layers.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mixkd.shared.errors import ModelError, UsageError
-from mixkd.shared.models.files import quiet
+from mixkd.shared.models.library import first_line, quiet
 
 FILE_NAME = re.compile(r"[A-Za-z0-9._-]+\.(json|safetensors)")
 # What a config says about a head or about where it came from.
@@ -22,13 +22,17 @@ HEAD_SETTINGS = ("id2label", "label2id", "problem_type", "finetuning_task")
 
 
 def student_depths(model: Any, requested: Sequence[int] | None) -> tuple[int, ...]:
-    """Layers of the starting points to make, in ascending order; by default half the teacher's.
+    """List the layers of the starting points to make, ascending; by default half the teacher's.
 
     Raises:
-        ModelError: If the teacher has fewer layers.
+        ModelError: If the teacher has fewer layers, or does not say how many.
         UsageError: If a number is below 1.
     """
-    depth = int(model.config.num_hidden_layers)
+    if requested is not None and not len(requested):
+        return ()
+    depth = getattr(model.config, "num_hidden_layers", None)
+    if not isinstance(depth, int):
+        raise _uncuttable(model, "no number of layers in its config")
     if requested is None:
         return (max(1, depth // 2),)
     for layers in requested:
@@ -50,9 +54,9 @@ def student_depths(model: Any, requested: Sequence[int] | None) -> tuple[int, ..
 
 
 def student_start(model: Any, layers: int) -> dict[str, bytes]:
-    """The files of a starting point with `layers` layers, by name; equal bytes for equal input.
+    """Make the files of a starting point with `layers` layers, by name; a function of its input.
 
-    `AutoModelForSequenceClassification.from_pretrained` loads them and makes up only a head.
+    `AutoModelForSequenceClassification.from_pretrained` initialises a head randomly.
 
     Raises:
         ModelError: If the teacher has fewer layers, or cannot be cut.
@@ -67,17 +71,22 @@ def student_start(model: Any, layers: int) -> dict[str, bytes]:
 
 
 def _cut(model: Any, layers: int) -> Any:
-    """A shallow copy of the teacher's encoder, of the very shape that its class would build."""
-    from transformers import AutoModelForSequenceClassification
+    """Copy the teacher's first layers into an encoder of the shape that its class would build."""
+    from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
+    if not isinstance(model, PreTrainedModel):
+        raise _uncuttable(model, "a class of its own")
     config = _cut_config(model, layers)
     build: Any = AutoModelForSequenceClassification.from_config
-    encoder = build(config).base_model
+    try:
+        encoder = build(config).base_model
+    except ValueError as error:
+        raise _uncuttable(model, first_line(error)) from error
     weights = model.base_model.state_dict()
     try:
         encoder.load_state_dict({name: weights[name] for name in encoder.state_dict()})
     except (KeyError, RuntimeError) as error:
-        raise _uncuttable(model, f"no fitting weights: {str(error).strip()[:100]}") from error
+        raise _uncuttable(model, f"no fitting weights: {first_line(error)}") from error
     for name in HEAD_SETTINGS:
         vars(encoder.config).pop(name, None)
     return encoder
@@ -88,7 +97,7 @@ def _cut_config(model: Any, layers: int) -> Any:
     depth = config.num_hidden_layers
     config.num_hidden_layers = layers
     for name, value in vars(config).items():
-        # ModernBERT and others keep one entry a layer.
+        # ModernBERT and others keep one entry per layer.
         if name.endswith("layer_types") and isinstance(value, list | tuple):
             setattr(config, name, value[:layers])
     groups = getattr(config, "num_hidden_groups", 1)
@@ -104,7 +113,7 @@ def _cut_config(model: Any, layers: int) -> Any:
 
 def _uncuttable(model: Any, found: str) -> ModelError:
     return ModelError(
-        f"{type(model).__name__}",
+        type(model).__name__,
         expected="a teacher whose first layers are a model of their own",
         found=found,
         do="use --student-layers none and give the students a model with --student",

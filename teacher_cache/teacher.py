@@ -1,38 +1,44 @@
-"""The teacher: a sequence classification model, loaded with care, that scores batches of mixes."""
+"""The teacher: a sequence classification model, from files or from memory, that scores mixes."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mixkd.shared.errors import LabelOrderError, ModelError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
-from mixkd.shared.models.checkpoint import Checkpoint
 from mixkd.shared.models.device import memory_for, resolve_device
-from mixkd.shared.models.files import quiet
-from mixkd.shared.models.loading import check_positions, load_model, pad_id
+from mixkd.shared.models.loading import load_classifier
+from mixkd.shared.models.locate import Checkpoint
+from mixkd.shared.models.model import (
+    Logits,
+    check_ids,
+    check_positions,
+    pad_id,
+    to_array,
+    to_tensors,
+    usual_inputs,
+)
 from mixkd.shared.models.probe import probe
+from mixkd.shared.models.tokenizer import check_vocabulary
 from mixkd.teacher_cache.precision import Dtype, choose_dtype
 
 if TYPE_CHECKING:
     import torch
-
-Logits = npt.NDArray[np.float32]
+    from torch import nn
 
 
 @dataclass(slots=True)
 class Teacher:
-    """A loaded teacher in eval mode; weights float32 on one device.
+    """A teacher in eval mode; weights float32 on one device.
 
     Attributes:
         name: What the user called it.
-        model: The `transformers` model.
+        model: A classifier like those of `transformers`.
         columns: For each class of the cache, the model's label.
         mask: Which positions of a mix are visible.
         pad_id: The id that fills up short rows.
@@ -68,34 +74,94 @@ class Teacher:
 
         Raises:
             ModelError: If it cannot be loaded, has no pad id or too few positions.
+            LabelOrderError: If its number of labels is not that of `columns`.
             UntrainedHeadError: If some of its weights are not in the files.
             DeviceMemoryError: If it does not fit.
         """
         chosen = resolve_device(device)
-        model = load_model(checkpoint)
+        model, _ = load_classifier(checkpoint)
+        model.requires_grad_(False)
+        teacher = cls.of(
+            checkpoint.name, model, columns, mask, tokenizer_pad_id, max_length, chosen
+        )
+        teacher.name_pad_id()
+        return teacher
+
+    @classmethod
+    def from_model(
+        cls,
+        model: nn.Module,
+        tokenizer: Any,
+        *,
+        name: str,
+        columns: Sequence[int] | None = None,
+        mask: MaskRule = "union",
+        max_length: int,
+        device: str | None = None,
+    ) -> Teacher:
+        """Take a model and its tokenizer from memory; `model_sha256` is its identity.
+
+        Args:
+            model: Any module with `config.num_labels`, `get_input_embeddings()` and a `forward` of
+                `inputs_embeds` or `input_ids` with an `attention_mask`, whose result has `logits`
+                [B, C]; its weights in float32. It is put into eval mode and moved to the device.
+            tokenizer: Of `transformers`; it stays as it is.
+            name: For messages and the cache's description.
+            columns: For each class of the cache, the model's label; None is the model's own order.
+            max_length: The longest example, in tokens.
+            device: None leaves the model where it is.
+
+        Raises:
+            ModelError: If it is not such a module, has no pad id or too few positions.
+            LabelOrderError: If its number of labels is not that of `columns`.
+            DeviceMemoryError: If it does not fit.
+        """
+        _check_module(name, model)
+        weights: Any = model.get_input_embeddings().weight  # type: ignore[operator]  # [V, D]
+        check_vocabulary(
+            name,
+            tokenizer,
+            weights.shape[0],
+            do="call model.resize_token_embeddings(len(tokenizer))",
+        )
+        settings: Any = model.config
+        order = tuple(range(settings.num_labels)) if columns is None else columns
+        chosen = weights.device if device is None else resolve_device(device)
+        return cls.of(name, model, order, mask, tokenizer.pad_token_id, max_length, chosen)
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        model: Any,
+        columns: Sequence[int],
+        mask: MaskRule,
+        tokenizer_pad_id: int | None,
+        max_length: int,
+        device: torch.device,
+    ) -> Teacher:
+        """Check a model's labels, pad id and positions, and move it to its device."""
         if model.config.num_labels != len(columns):
             raise LabelOrderError(
-                checkpoint.name,
+                name,
                 expected=f"{len(columns)} labels",
                 found=model.config.num_labels,
                 do="use a teacher that was fine-tuned on this task",
             )
-        chosen_pad_id = pad_id(checkpoint.name, model, tokenizer_pad_id)
-        check_positions(checkpoint.name, model, max_length)
-        with memory_for("the model", chosen, "use --device cpu or a smaller teacher"):
-            model.to(chosen)
-        return cls(
-            name=checkpoint.name,
-            model=model,
-            columns=tuple(columns),
-            mask=mask,
-            pad_id=chosen_pad_id,
-            device=chosen,
-            embeddings=InputEmbeddings.of(model),
-        )
+        pad = pad_id(name, model, tokenizer_pad_id)
+        check_positions(name, model, max_length)
+        with memory_for("the model", device, "use --device cpu or a smaller model"):
+            model.eval().to(device)
+        embeddings = InputEmbeddings.of(model)
+        return cls(name, model, tuple(columns), mask, pad, device, embeddings)
+
+    def name_pad_id(self) -> None:
+        """Write the pad id into the model's config: some models look for the last token themselves,
+        and students inherit it."""
+        self.model.config.pad_token_id = self.pad_id
 
     def score(self, batch: MixBatch) -> Logits:
-        """The raw logits of a batch of mixes, float32 [B, C], in the cache's order of classes.
+        """Compute the raw logits of a batch of mixes, float32 [B, C], in the cache's class order.
 
         Embeddings are looked up and mixed in float32, whatever the format of the pass.
 
@@ -111,15 +177,19 @@ class Teacher:
             PaddingDependentError: If the model does not pass the contract's probe.
             ModelError: If ids or types are beyond its tables, or it cannot take them at all.
         """
-        self._check_ids(examples)
-        with quiet():
-            probe(
-                self.name,
-                examples,
-                self.pad_id,
-                from_ids=self._score_ids,
-                from_mix=lambda batch: self._score(batch, "float32"),
-            )
+        check_ids(
+            self.name,
+            self.embeddings,
+            [examples],
+            do="use the tokenizer that the model was trained with",
+        )
+        probe(
+            self.name,
+            examples,
+            self.pad_id,
+            from_ids=lambda batch: self._score(batch, "float32", from_ids=True),
+            from_mix=lambda batch: self._score(batch, "float32"),
+        )
 
     def choose_dtype(self, requested: str, batch: MixBatch) -> float:
         """Set the format of the pass; returns how far a batch's logits are from float32.
@@ -134,66 +204,46 @@ class Teacher:
         return difference
 
     def difference(self, batch: MixBatch) -> float:
-        """How far the logits of a batch of mixes are from float32, in the format of the pass."""
-        full = self._score(batch, "float32")
+        """Measure how far a batch's logits are from float32, in the format of the pass."""
+        full = self._score(batch, "float32")  # [B, C]
         return float(np.abs(self._score(batch, self.dtype) - full).max())
 
-    def _score(self, batch: MixBatch, dtype: Dtype) -> Logits:
+    def _score(self, batch: MixBatch, dtype: Dtype, from_ids: bool = False) -> Logits:
+        """Compute the logits [B, C] of mixes or, `from_ids`, of the left sides in the usual way."""
         import torch
 
-        with torch.inference_mode(), self._memory_of(batch):
-            moved = batch.map(self._move)
-            inputs = mixed_inputs(self.embeddings, moved, self.mask)
+        rows, width = batch.left_ids.shape
+        fewer = f"--batch-tokens {rows * width // 2}" if rows > 1 else "a shorter --max-length"
+        memory = memory_for(f"a batch of {rows} x {width} tokens", self.device, f"try {fewer}")
+        with torch.inference_mode(), memory:
+            tensors = to_tensors(batch, self.device)
+            if from_ids:
+                inputs = usual_inputs(self.model, tensors)
+            else:
+                inputs = mixed_inputs(self.embeddings, tensors, self.mask)
             lower = getattr(torch, dtype)
             with torch.autocast(self.device.type, dtype=lower, enabled=dtype != "float32"):
-                return self._in_order(self.model(**inputs).logits)
+                logits = self.model(**inputs).logits  # [B, C]
+            return to_array(logits.float()[:, list(self.columns)])
 
-    def _score_ids(self, batch: MixBatch) -> Logits:
-        """The logits of a batch's left sides, given to the model in its usual way."""
-        import torch
 
-        with torch.inference_mode(), self._memory_of(batch):
-            moved = batch.map(self._move)
-            inputs = {"input_ids": moved.left_ids, "attention_mask": moved.left_mask}
-            if "token_type_ids" in inspect.signature(self.model.forward).parameters:
-                inputs["token_type_ids"] = moved.left_types
-            return self._in_order(self.model(**inputs).logits)
+def _check_module(name: str, model: nn.Module) -> None:
+    """Refuse a module that is not a float32 classifier like those of `transformers`."""
+    import torch
 
-    def _in_order(self, logits: torch.Tensor) -> Logits:
-        ordered: Logits = logits.float()[:, list(self.columns)].cpu().numpy()
-        return ordered
-
-    def _move(self, values: npt.NDArray[np.generic]) -> torch.Tensor:
-        """A NumPy array on the device; pinned first for CUDA, so that copies overlap."""
-        import torch
-
-        # Arrays that are views of a memory map cannot be written to, which torch warns about.
-        tensor = torch.from_numpy(np.require(values, requirements=["C", "W"]))
-        if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor
-
-    def _memory_of(self, batch: MixBatch) -> Any:
-        rows, width = batch.left_ids.shape
-        remedy = (
-            f"try --batch-tokens {rows * width // 2}" if rows > 1 else "try a shorter --max-length"
-        )
-        return memory_for(f"a batch of {rows} x {width} tokens", self.device, remedy)
-
-    def _check_ids(self, examples: Examples) -> None:
-        """Ids beyond a table would be an error deep inside the model, or end a CUDA process."""
-        types = examples.token_type_ids
-        tables: list[tuple[str, Any, Any]] = [
-            ("token ids", self.embeddings.word, examples.input_ids.flat)
-        ]
-        if types is not None and self.embeddings.token_type is not None:
-            tables.append(("token types", self.embeddings.token_type, types.flat))
-        for what, table, numbers in tables:
-            size, largest = table.weight.shape[0], int(numbers.max(initial=0))
-            if largest >= size:
-                raise ModelError(
-                    self.name,
-                    expected=f"{what} below {size}, the size of the model's table",
-                    found=largest,
-                    do="use the tokenizer that the model was trained with",
-                )
+    other = {str(p.dtype) for p in model.parameters() if p.dtype != torch.float32}
+    if not isinstance(getattr(getattr(model, "config", None), "num_labels", None), int):
+        found = "no number there"
+    elif not callable(getattr(model, "get_input_embeddings", None)):
+        found = "no get_input_embeddings()"
+    elif other:
+        found = f"weights in {', '.join(sorted(other))}"
+    else:
+        return
+    raise ModelError(
+        name,
+        expected="a classifier with config.num_labels, get_input_embeddings() and float32 weights",
+        found=found,
+        do="give a sequence classifier of transformers, or a module like one; "
+        "model.float() converts weights",
+    )

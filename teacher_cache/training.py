@@ -1,4 +1,4 @@
-"""Fine-tuning a classifier: shuffled batches of like lengths, AdamW, a rise and a linear fall.
+"""Fine-tune a classifier: shuffled batches of similar length, AdamW, a linear rise and fall.
 
 One device, weights in float32, matrix products in the format asked for. For several devices, any
 trainer that ends in `save_pretrained` makes a teacher, too.
@@ -6,7 +6,6 @@ trainer that ends in `save_pretrained` makes a teacher, too.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 from contextlib import AbstractContextManager
@@ -19,12 +18,13 @@ import numpy.typing as npt
 from mixkd.shared.errors import ModelError
 from mixkd.shared.examples import Examples
 from mixkd.shared.metrics import REGRESSION
-from mixkd.shared.mixup import InputEmbeddings
-from mixkd.shared.models.checkpoint import Checkpoint, read_config
+from mixkd.shared.models.checkpoint import read_config
 from mixkd.shared.models.device import memory_for
-from mixkd.shared.models.files import PROPOSAL
-from mixkd.shared.models.loading import check_positions, from_files, pad_id
+from mixkd.shared.models.loading import Labels, load_classifier
+from mixkd.shared.models.locate import Checkpoint
+from mixkd.shared.models.model import to_tensor, to_tensors, usual_inputs
 from mixkd.shared.progress import progress
+from mixkd.shared.training import learning_rate, parameter_groups, shuffled_batches
 from mixkd.teacher_cache.data.load import Data
 from mixkd.teacher_cache.teacher import Teacher
 
@@ -35,9 +35,6 @@ log = logging.getLogger(__name__)
 WARMUP = 0.1
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
-# Batches are cut from so many batches' worth of shuffled rows, sorted by length, as the Trainer of
-# transformers does.
-BATCHES_SORTED_TOGETHER = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,37 +53,30 @@ class Course:
 
 
 def load_for(
-    checkpoint: Checkpoint, data: Data, max_length: int, tokenizer: Any, device: torch.device
+    checkpoint: Checkpoint,
+    data: Data,
+    max_length: int,
+    tokenizer: Any,
+    device: torch.device,
+    seed: int,
 ) -> Teacher:
-    """A model with a head for the data's labels; the head is new unless the checkpoint's fits.
+    """Load a model with a head for the data's labels; a new one unless the checkpoint's fits.
+
+    Args:
+        seed: Of a new head's weights.
 
     Raises:
         ModelError: If `transformers` cannot load it or it has too few positions.
     """
     read_config(checkpoint)
-    names = data.label_names or ("score",)
-    model, made_up = from_files(
-        checkpoint,
-        expected="a model that transformers can load as a classifier",
-        do=PROPOSAL,
-        id2label=dict(enumerate(names)),
-        label2id={name: number for number, name in enumerate(names)},
-        problem_type=data.problem_type,
-    )
-    log.info("%s: new weights: %s", checkpoint.name, ", ".join(sorted(made_up)) or "none")
-    chosen_pad_id = pad_id(checkpoint.name, model, tokenizer.pad_token_id)
-    check_positions(checkpoint.name, model, max_length)
-    with memory_for("the model", device, "use --device cpu or a smaller model"):
-        model.eval().to(device)
-    return Teacher(
-        name=checkpoint.name,
-        model=model,
-        columns=tuple(range(len(names))),
-        mask="union",
-        pad_id=chosen_pad_id,
-        device=device,
-        embeddings=InputEmbeddings.of(model),
-    )
+    names = tuple(data.label_names) or ("score",)
+    model, initialised = load_classifier(checkpoint, Labels(names, data.problem_type), seed)
+    new = ", ".join(sorted(initialised)) or "none"
+    log.info("%s: randomly initialised: %s", checkpoint.name, new)
+    pad, columns = tokenizer.pad_token_id, range(len(names))
+    teacher = Teacher.of(checkpoint.name, model, columns, "union", pad, max_length, device)
+    teacher.name_pad_id()
+    return teacher
 
 
 def fit(teacher: Teacher, examples: Examples, problem_type: str, course: Course) -> int:
@@ -99,15 +89,19 @@ def fit(teacher: Teacher, examples: Examples, problem_type: str, course: Course)
     import torch
 
     model = teacher.model
-    optimizer = torch.optim.AdamW(_decayed(model), lr=course.learning_rate)
+    groups = parameter_groups(model, WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(groups, lr=course.learning_rate)
     steps = course.epochs * math.ceil(len(examples) / course.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: learning_rate(1.0, step, steps, WARMUP)
+    )
     torch.manual_seed(course.seed)  # of dropout
     model.train()
+    lengths = examples.lengths  # [n]
     for epoch in range(course.epochs):
         losses = []
         with progress(len(examples), f"fine-tuning, epoch {epoch + 1}", "examples") as step:
-            for rows in batches(examples.lengths, course.batch_size, course.seed, epoch):
+            for rows in shuffled_batches(lengths, course.batch_size, course.seed, epoch):
                 with _memory_for(teacher, examples, rows):
                     loss = _loss(teacher, examples, rows, problem_type, course.dtype)
                     loss.backward()  # type: ignore[no-untyped-call]
@@ -122,21 +116,6 @@ def fit(teacher: Teacher, examples: Examples, problem_type: str, course: Course)
     return steps
 
 
-def batches(
-    lengths: npt.NDArray[np.int64], batch_size: int, seed: int, epoch: int
-) -> list[npt.NDArray[np.int64]]:
-    """Every row once, in batches of like lengths, in random order; a function of (seed, epoch)."""
-    random = np.random.default_rng([seed, epoch])
-    shuffled = random.permutation(len(lengths))
-    together = batch_size * BATCHES_SORTED_TOGETHER
-    found = []
-    for start in range(0, len(shuffled), together):
-        rows = shuffled[start : start + together]
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
-        found += [rows[at : at + batch_size] for at in range(0, len(rows), batch_size)]
-    return [found[number] for number in random.permutation(len(found))]
-
-
 def _loss(
     teacher: Teacher,
     examples: Examples,
@@ -144,38 +123,19 @@ def _loss(
     problem_type: str,
     dtype: str,
 ) -> torch.Tensor:
-    """Mean cross entropy, or mean squared error for regression, of a batch."""
+    """Compute the mean cross entropy, or mean squared error for regression, of a batch."""
     import torch
     from torch.nn.functional import cross_entropy, mse_loss
 
-    batch = examples.originals(rows, teacher.pad_id)
-    inputs = {"input_ids": batch.left_ids, "attention_mask": batch.left_mask}
-    # Some tokenizers give types to models that take none.
-    if "token_type_ids" in inspect.signature(teacher.model.forward).parameters:
-        inputs |= {} if batch.left_types is None else {"token_type_ids": batch.left_types}
-    moved = {name: torch.tensor(values, device=teacher.device) for name, values in inputs.items()}
-    labels = torch.tensor(examples.labels[rows], device=teacher.device)
+    batch = to_tensors(examples.originals(rows, teacher.pad_id), teacher.device)
+    inputs = usual_inputs(teacher.model, batch)  # [B, T] each
+    labels = to_tensor(examples.labels[rows], teacher.device)  # [B]
     lower = dtype != "float32"
     with torch.autocast(teacher.device.type, dtype=getattr(torch, dtype), enabled=lower):
-        logits = teacher.model(**moved).logits.float()
+        logits = teacher.model(**inputs).logits.float()  # [B, C]
     if problem_type == REGRESSION:
         return mse_loss(logits[:, 0], labels)
     return cross_entropy(logits, labels)
-
-
-def _decayed(model: Any) -> list[dict[str, Any]]:
-    """Weight decay for matrices alone: biases and norms, which are vectors, go without."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-def _rate(step: int, steps: int) -> float:
-    """The share of the learning rate at a step: a linear rise, then a linear fall to 0."""
-    rise = max(1, round(WARMUP * steps))
-    return min((step + 1) / rise, (steps - step) / max(1, steps - rise))
 
 
 def _memory_for(

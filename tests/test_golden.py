@@ -33,7 +33,7 @@ def test_a_golden_cache_is_read(shard_format: str) -> None:
         planned = pairs(record.start, record.stop, examples=20, seed=0, beta=0.4)
         for name in ("left", "right", "lam"):
             np.testing.assert_array_equal(columns[name], getattr(planned, name))
-        batch = cache.train.mixes(planned, 0)
+        batch = cache.examples().mixes(planned, 0)
         np.testing.assert_allclose(columns["logits"], make.score(batch), rtol=1e-6)
 
 

@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification
 from mixkd.shared.cache import codecs as shards
 from mixkd.shared.cache.reader import Cache
 from mixkd.teacher_cache.options import BuildOptions
-from mixkd.teacher_cache.run import cache_teacher
+from mixkd.teacher_cache.run import build_cache
 from tests.miniature import WITHOUT_TYPES, label_names, tiny_data, tiny_teacher
 
 TOLERANCE = 1e-4
@@ -43,7 +43,7 @@ def reference(
 
 
 def row(cache: Cache, number: int) -> dict[str, list[int]]:
-    train = cache.train
+    train = cache.examples()
     types = train.token_type_ids
     return {
         "ids": train.input_ids[number].tolist(),
@@ -62,7 +62,7 @@ def test_stored_logits_are_those_of_the_reference(
     problem = "regression" if classes == 1 else "single_label_classification"
     teacher = tiny_teacher(tmp_path / "teacher", family, label_names(classes), problem, seed=3)
     data = tiny_data(tmp_path / "data", 30, classes, two_texts, seed=4)
-    cache_teacher(
+    build_cache(
         BuildOptions(
             task="tiny",
             pairs=PAIRS,
@@ -79,7 +79,7 @@ def test_stored_logits_are_those_of_the_reference(
     )
     cache = Cache.open(tmp_path / "cache")
     model = AutoModelForSequenceClassification.from_pretrained(teacher).eval()
-    assert (cache.train.token_type_ids is None) == (family in WITHOUT_TYPES)
+    assert (cache.examples().token_type_ids is None) == (family in WITHOUT_TYPES)
     compared = 0
     for record in cache.pair_records:
         columns = cache.read(record)
@@ -99,7 +99,7 @@ def test_stored_logits_are_those_of_the_reference(
 
 def test_both_formats_hold_the_same_rows(tmp_path: Path, good_teacher: Path, data: Path) -> None:
     for shard_format in ("arrow", "hdf5"):
-        cache_teacher(
+        build_cache(
             BuildOptions(
                 task="tiny",
                 pairs=150,

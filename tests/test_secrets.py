@@ -16,7 +16,7 @@ from mixkd.shared.errors import CacheError
 from mixkd.student_train.options import TrainOptions
 from mixkd.student_train.train import train
 from mixkd.teacher_cache.options import BuildOptions
-from mixkd.teacher_cache.run import cache_teacher
+from mixkd.teacher_cache.run import build_cache
 from tests.numpy_caches import sealed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +68,7 @@ def test_builds_and_students_hold_none(
     """A build, an interrupted student with its checkpoint, and a finished one."""
     caplog.set_level("DEBUG")
     root = tmp_path / "cache"
-    cache_teacher(
+    build_cache(
         BuildOptions(
             task="tiny",
             pairs=60,
@@ -121,7 +121,7 @@ def test_failures_tell_none_even_with_tracebacks(
 
 def build_from(data: object, teacher: object, out: Path) -> None:
     options = BuildOptions(task="tiny", pairs=5, data=str(data), teacher=str(teacher), out=out)
-    cache_teacher(options)
+    build_cache(options)
 
 
 @pytest.mark.parametrize("url", URLS)

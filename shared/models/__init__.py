@@ -1,1 +1,1 @@
-"""Models and tokenizers: found, checked, loaded and probed, alike for teachers and students."""
+"""Models and tokenizers, of teachers and students alike: locate, check, load, probe, call."""

@@ -1,4 +1,4 @@
-"""A teacher's files: where they are, what must be in them, and the digest that is its identity.
+"""A model's files: which it must have, what config.json says, and the digest over them.
 
 Everything here is done before the model is loaded, and without torch.
 """
@@ -7,99 +7,94 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mixkd.shared.errors import ModelError
-from mixkd.shared.models.files import files_sha256, first_line, model_folder
+from mixkd.shared.models.digest import files_sha256
+from mixkd.shared.models.library import first_line
+from mixkd.shared.models.locate import Checkpoint, Trust
 
 CONFIG = "config.json"
+ADAPTER = "adapter_config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-CONFIG_LIMIT_BYTES = 1 << 24
+JSON_LIMIT_BYTES = 4 * 2**20
 SHARD_NAME = re.compile(r"[A-Za-z0-9._-]+\.safetensors")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+SAVE_AGAIN = "save the model again with save_pretrained, where it is trusted"
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A teacher's folder, checked by name only.
-
-    Attributes:
-        name: What the user called it, for messages.
-        folder: Where its files are.
-        about: Its Hub id and revision, or the folder's own name; no local path.
-    """
-
-    name: str
-    folder: Path
-    about: dict[str, str]
-
-
-def locate(teacher: str) -> Checkpoint:
-    """The files of a folder or of a model on the Hub; an existing path wins.
+def read_json(file: Path, trust: Trust) -> dict[str, Any]:
+    """Read the object in a JSON file of bounded size.
 
     Raises:
-        ModelError: If it is a file, or neither a folder nor a model that can be fetched.
+        ModelError, MalformedError: By `trust`, if there is none.
     """
-    folder = model_folder(teacher)
-    if Path(teacher).expanduser().is_dir():
-        return Checkpoint(teacher, folder, {"teacher": folder.resolve().name})
-    # The client names a snapshot's folder after the commit that the revision stands for.
-    return Checkpoint(teacher, folder, {"teacher": teacher, "teacher_revision": folder.name})
+    try:
+        if not file.is_file():
+            found = "no such file"
+        elif (size := file.stat().st_size) > JSON_LIMIT_BYTES:
+            found = f"{size} bytes"
+        elif isinstance(value := json.loads(file.read_bytes()), dict):
+            return value
+        else:
+            found = f"a {type(value).__name__}"
+    except (ValueError, RecursionError) as error:
+        found = first_line(error)
+    raise trust.error(
+        file,
+        expected="a JSON object",
+        found=found,
+        do="get the folder again from where it was made; save_pretrained of transformers writes it",
+    )
 
 
 def read_config(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The model's config.json, refused if the model needs code or files from elsewhere.
+    """Read a teacher's config.json; refuse a model that needs code or files from elsewhere.
 
     Raises:
-        ModelError: If it is missing, no JSON object, or asks for code of its own.
+        ModelError: If it is missing, not a JSON object, or asks for code of its own.
     """
-    config = _read_json(checkpoint, CONFIG)
+    config = read_json(checkpoint.folder / CONFIG, checkpoint.trust)
     if "auto_map" in config:
         raise ModelError(
             checkpoint.name,
             expected="a model whose code is part of transformers",
             found="auto_map in config.json, which runs code that came with the model",
-            do="use another teacher: code from a model is never run",
+            do="use another model: code from a model is never run",
         )
-    if (checkpoint.folder / "adapter_config.json").exists():
+    if (checkpoint.folder / ADAPTER).exists():
         raise ModelError(
             checkpoint.name,
             expected="a whole model",
-            found="adapter_config.json, an adapter on top of another model",
+            found=f"{ADAPTER}, an adapter on top of another model",
             do="merge the adapter into its model and save that",
         )
     return config
 
 
-def _read_json(checkpoint: Checkpoint, name: str) -> dict[str, Any]:
-    file = checkpoint.folder / name
-    if not file.is_file():
-        found, value = "no such file", None
-    elif file.stat().st_size > CONFIG_LIMIT_BYTES:
-        found, value = f"{file.stat().st_size} bytes", None
-    else:
-        try:
-            found, value = "other JSON", json.loads(file.read_bytes())
-        except (ValueError, RecursionError) as error:
-            found, value = first_line(error), None
-    if not isinstance(value, dict):
-        raise ModelError(
-            checkpoint.name,
-            expected=f"a JSON object in {name}",
-            found=found,
-            do="give a folder that save_pretrained of transformers wrote",
-        )
-    return value
+def label_names(config: dict[str, Any]) -> list[str]:
+    """List the names of a classifier's labels in order, by its config as a table.
+
+    Files have strings for keys, configs in memory numbers; transformers omits its default, two.
+    """
+    table = config.get("id2label")
+    if isinstance(table, dict):
+        return [str(name) for _, name in sorted(table.items(), key=lambda item: _number(item[0]))]
+    count = config.get("num_labels")
+    return [f"LABEL_{label}" for label in range(count if isinstance(count, int) else 2)]
+
+
+def _number(key: object) -> int:
+    return int(str(key)) if str(key).isdecimal() else -1
 
 
 def weight_files(checkpoint: Checkpoint) -> list[str]:
-    """Names of the files that hold the weights: one, or an index and its parts.
+    """The names of the files that hold the weights: one, or an index and its parts.
 
     Raises:
-        ModelError: If there are no safetensors weights, or some are missing.
+        ModelError, MalformedError: By its trust, if there are no safetensors, or some are missing.
     """
     folder = checkpoint.folder
     if (folder / WEIGHTS).is_file():
@@ -113,28 +108,25 @@ def weight_files(checkpoint: Checkpoint) -> list[str]:
     else:
         pickles = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
         found = f"only {pickles[0]}, a pickle that can run code" if pickles else "none"
-    raise ModelError(
-        checkpoint.name,
-        expected="weights in safetensors",
-        found=found,
-        do="load the model where it is trusted and save it again with save_pretrained",
+    raise checkpoint.trust.error(
+        checkpoint.name, expected="weights in safetensors", found=found, do=SAVE_AGAIN
     )
 
 
 def _parts(checkpoint: Checkpoint) -> list[str]:
-    weight_map = _read_json(checkpoint, INDEX).get("weight_map")
-    parts = sorted(set(map(str, weight_map.values()))) if isinstance(weight_map, dict) else []
+    table = read_json(checkpoint.folder / INDEX, checkpoint.trust).get("weight_map")
+    parts = sorted(set(map(str, table.values()))) if isinstance(table, dict) else []
     unsafe = [name for name in parts if not SHARD_NAME.fullmatch(name)]
     if unsafe or not parts:
-        raise ModelError(
+        raise checkpoint.trust.error(
             checkpoint.name,
             expected=f"names of safetensors files beside it in {INDEX}",
             found=unsafe[0] if unsafe else "none",
-            do="save the model again with save_pretrained",
+            do=SAVE_AGAIN,
         )
     return parts
 
 
-def teacher_sha256(checkpoint: Checkpoint) -> str:
-    """The teacher's identity: over config.json and the weight files."""
+def checkpoint_sha256(checkpoint: Checkpoint) -> str:
+    """The identity of a model on disk: sha256 over config.json and the weight files."""
     return files_sha256(checkpoint.folder, [CONFIG, *weight_files(checkpoint)])

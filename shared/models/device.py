@@ -1,10 +1,10 @@
-"""The device that the teacher runs on, and what to say when its memory is full."""
+"""Choose the device that a model runs on; name what to do when its memory is full."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixkd.shared.errors import DeviceMemoryError, UsageError
 
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 # The CPU's allocator and CUDA's libraries raise a plain RuntimeError.
 MEMORY_SIGNS = ("can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
+NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # the last one is ARM's
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is the first CUDA device if there is one, else the CPU.
+    """Resolve the name of a device; `auto` is the first CUDA device if there is one, else the CPU.
 
     Raises:
         UsageError: If there is no such device.
@@ -38,6 +39,18 @@ def resolve_device(name: str) -> torch.device:
         found=f"{name}, on a machine with {count} CUDA devices",
         do="use --device auto",
     )
+
+
+def natively_bfloat16(device: torch.device) -> bool:
+    """Tell whether the device multiplies bfloat16 matrices itself, which makes it faster."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # Releases of torch that do not report it run in float32.
+    ask: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    capabilities = ask()
+    return any(capabilities.get(feature, False) for feature in NATIVE_BFLOAT16)
 
 
 @contextmanager

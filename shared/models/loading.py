@@ -1,103 +1,113 @@
-"""Loading a classifier with care: no code from elsewhere, no invented weights, no noise."""
+"""Load a classifier: `transformers` builds it, and what its files lack is reported by name."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from mixkd.shared.errors import ModelError, UntrainedHeadError
-from mixkd.shared.models.checkpoint import Checkpoint, weight_files
-from mixkd.shared.models.files import PROPOSAL, first_line, quiet
+from mixkd.shared.errors import UntrainedHeadError
+from mixkd.shared.models.checkpoint import CONFIG, weight_files
+from mixkd.shared.models.library import named_errors
+from mixkd.shared.models.locate import Checkpoint, Trust
+from mixkd.shared.models.untrusted import Shapes, check_model, check_shapes, incomplete
+
+MESSAGE = {
+    "expected": "a sequence classification model that transformers can load",
+    "do": "it needs a model type that transformers knows and weights in safetensors; save it again "
+    "with save_pretrained",
+}
 
 
-def load_model(checkpoint: Checkpoint) -> Any:
-    """The sequence classification model of `checkpoint` on the CPU, with all its weights.
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a new head answers: the names of its classes in order, and the problem type."""
 
-    Raises:
-        ModelError: If `transformers` cannot load it.
-        UntrainedHeadError: If some weights, such as the classifier's, are missing or of another
-            shape: `from_pretrained` would make them up.
-    """
-    model, made_up = from_files(
-        checkpoint,
-        expected="a sequence classification model that transformers can load",
-        do="use another teacher, or save it again with save_pretrained",
-    )
-    invented = sorted(made_up & {name for name, _ in model.named_parameters()})
-    if invented:
-        more = f" and {len(invented) - 3} more" if len(invented) > 3 else ""
-        raise UntrainedHeadError(
-            checkpoint.name,
-            expected=f"all weights of {type(model).__name__}",
-            found=f"none that fit {', '.join(invented[:3])}{more}",
-            do="fine-tune it first: cache-teacher finetune",
-        )
-    return model.eval().requires_grad_(False)
+    names: tuple[str, ...]
+    problem_type: str
 
 
-def from_files(
-    checkpoint: Checkpoint, *, expected: str, do: str, **config: Any
+def load_classifier(
+    checkpoint: Checkpoint, labels: Labels | None = None, seed: int = 0
 ) -> tuple[Any, set[str]]:
-    """A float32 classifier on the CPU, and the names of weights that its files do not have.
+    """Load a sequence classifier in float32 on the CPU, in eval mode.
 
     Args:
-        expected, do: For the message.
-        config: Entries of the model's config to replace.
+        labels: The head's. Weights of the head that do not fit them are randomly initialised under
+            `seed`. Without labels the head must be in the files, as a teacher's is.
+
+    Returns:
+        The model, and the names of the weights that were randomly initialised.
 
     Raises:
-        ModelError: If `transformers` cannot load it.
+        ModelError, MalformedError: By the checkpoint's trust, if `transformers` cannot load it.
+        ModelError: If weights of its encoder are missing.
+        UntrainedHeadError: Without labels, if any weights are missing or have a different shape.
+        UnsafeFileError, MissingFileError: If a stranger's files ask for what no model needs.
     """
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    folder, trust = checkpoint.folder, checkpoint.trust
+    classifiers: Any = AutoModelForSequenceClassification
+    safely: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    shapes = check_model(folder) if trust is Trust.STRANGER else None
+    weight_files(checkpoint)
+    with named_errors(trust.error, f"{checkpoint.name}/{CONFIG}", **MESSAGE):
+        config = AutoConfig.from_pretrained(folder, **safely)
+        if labels is not None:
+            config.id2label = dict(enumerate(labels.names))
+            config.label2id = {name: number for number, name in enumerate(labels.names)}
+            config.problem_type = labels.problem_type
+        if shapes is not None:
+            _check_outline(checkpoint, config, shapes)
+    if labels is not None:
+        torch.manual_seed(seed)
+    with named_errors(trust.error, checkpoint.name, **MESSAGE):
+        model, report = classifiers.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # reported by name
+            output_loading_info=True,
+            **safely,
+        )
+    initialised = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    _check_initialised(checkpoint, model, initialised, whole=labels is None)
+    return model.eval(), initialised
+
+
+def _check_outline(checkpoint: Checkpoint, config: Any, shapes: Shapes) -> None:
+    """Compare the model that a config describes, built without memory, with the actual weights."""
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    weight_files(checkpoint)
-    try:
-        with quiet():
-            model, loading = AutoModelForSequenceClassification.from_pretrained(
-                checkpoint.folder,
-                dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                ignore_mismatched_sizes=True,  # reported by name
-                output_loading_info=True,
-                **config,
-            )
-    except Exception as error:  # unknown classes or arguments, demands of its own, odd shapes
-        raise ModelError(
-            checkpoint.name, expected=expected, found=first_line(error), do=do
-        ) from error
-    return model, {*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])}
+    build: Any = AutoModelForSequenceClassification.from_config
+    with torch.device("meta"):
+        outline = build(config)
+    wanted = {name: tuple(weight.shape) for name, weight in outline.named_parameters()}
+    prefix = f"{outline.base_model_prefix}."
+    check_shapes(wanted, prefix, shapes, checkpoint.folder / CONFIG)
 
 
-def pad_id(name: str, model: Any, tokenizer_pad_id: int | None) -> int:
-    """The id that fills up short rows: the model's, else its tokenizer's."""
-    pad_id = model.config.pad_token_id
-    if pad_id is None or pad_id < 0:
-        pad_id = tokenizer_pad_id
-    size = model.get_input_embeddings().weight.shape[0]
-    if pad_id is None or not 0 <= pad_id < size:
-        raise ModelError(
-            name,
-            expected=f"a padding token below {size} in the model's config or its tokenizer",
-            found="none" if pad_id is None else pad_id,
-            do=PROPOSAL,
+def _check_initialised(
+    checkpoint: Checkpoint, model: Any, initialised: set[str], whole: bool
+) -> None:
+    """Refuse a model of which more than its head was randomly initialised; if `whole`, of which
+    anything was."""
+    absent = sorted(initialised)
+    if checkpoint.trust is Trust.OWN:  # older checkpoints lack buffers, which are computed
+        parameters = {name for name, _ in model.named_parameters()}
+        absent = [name for name in absent if name in parameters]
+    if whole and absent:
+        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+        raise UntrainedHeadError(
+            checkpoint.name,
+            expected=f"all weights of {type(model).__name__}",
+            found=f"none that fit {', '.join(absent[:3])}{more}",
+            do="fine-tune it first: cache-teacher finetune",
         )
-    # Some models look for the last token themselves and need to be told.
-    model.config.pad_token_id = pad_id
-    return int(pad_id)
-
-
-def check_positions(name: str, model: Any, max_length: int) -> None:
-    """Only a table of positions is a limit; relative and rotary positions have none."""
-    for module_name, module in model.named_modules():
-        if not module_name.endswith("position_embeddings") or not hasattr(module, "weight"):
-            continue
-        # RoBERTa and its kin count positions from the pad id on.
-        unused = getattr(module, "padding_idx", None)
-        positions = module.weight.shape[0] - (0 if unused is None else unused + 1)
-        if max_length > positions:
-            raise ModelError(
-                name,
-                expected=f"--max-length of at most {positions}, the model's positions",
-                found=max_length,
-                do=f"use --max-length {positions}",
-            )
+    prefix = f"{model.base_model_prefix}."
+    encoder = [name for name in absent if name.startswith(prefix) and "pooler" not in name]
+    if encoder:
+        raise incomplete(checkpoint.name, encoder)

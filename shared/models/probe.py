@@ -1,4 +1,4 @@
-"""Which models can be mixed: a probe of four examples, in place of a list of names.
+"""Probe whether a model can be mixed, with four examples, in place of a list of names.
 
 A model is usable if, in float32 and within 1e-4 x max(1, |logit|), (a) its logits from embeddings
 equal its logits from ids in one right-padded batch, and (b) an example alone gives the logits that
@@ -16,22 +16,23 @@ import numpy.typing as npt
 from mixkd.shared.errors import CacheError, ModelError, PaddingDependentError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
-from mixkd.shared.models.files import PROPOSAL, first_line
+from mixkd.shared.models.library import PROPOSAL, first_line, quiet
+from mixkd.shared.models.model import Logits
 
-Logits = npt.NDArray[np.float32]
 PROBE_ROWS = 4
 TOLERANCE = 1e-4
 
 
 def relative_difference(logits: Logits, reference: Logits) -> float:
-    """The largest |logits - reference| / max(1, |reference|); infinite where one is not finite."""
+    """Compute the largest |logits - reference| / max(1, |reference|); infinite where one is not
+    finite."""
     with np.errstate(invalid="ignore"):  # infinity minus infinity
         difference = np.abs(logits - reference) / np.maximum(1, np.abs(reference))
     return float(difference.max()) if np.isfinite(difference).all() else float("inf")
 
 
 def probe_rows(examples: Examples) -> npt.NDArray[np.int64]:
-    """Four examples of lengths as different as the split has, from the shortest to the longest."""
+    """Choose four examples of lengths as different as the split has, shortest and longest too."""
     by_length = np.argsort(examples.lengths, kind="stable")
     return by_length[np.linspace(0, len(by_length) - 1, PROBE_ROWS).astype(np.int64)]
 
@@ -43,7 +44,7 @@ def probe(
     from_ids: Callable[[MixBatch], Logits],
     from_mix: Callable[[MixBatch], Logits],
 ) -> None:
-    """Refuse a model whose logits depend on padding, or whose embeddings do not stand for its ids.
+    """Refuse a model whose logits depend on padding, or differ between embeddings and ids.
 
     Args:
         name: The model, for the message.
@@ -51,18 +52,20 @@ def probe(
         from_mix: A batch -> float32 [B, C], through `mixed_inputs`.
 
     Raises:
-        PaddingDependentError: With the difference that was found.
+        PaddingDependentError: With the actual difference.
         ModelError: If the model cannot take the examples at all.
     """
     rows = probe_rows(examples)
     batch = examples.originals(rows, pad_id)
     try:
-        together = from_mix(batch)
-        with_ids = from_ids(batch)
-        alone = np.concatenate([from_mix(examples.originals([row], pad_id)) for row in rows])
+        with quiet():
+            together = from_mix(batch)  # [4, C]
+            with_ids = from_ids(batch)  # [4, C]
+            one_by_one = [from_mix(examples.originals([row], pad_id)) for row in rows]
+        alone = np.concatenate(one_by_one)  # [4, C]
     except (CacheError, MemoryError):
         raise
-    except Exception as error:  # of whatever kind a model of others raises
+    except Exception as error:  # of whatever kind a model raises
         raise ModelError(
             name,
             expected="a model that takes inputs_embeds, a mask of zeros and ones, and "

@@ -1,12 +1,11 @@
-"""A model folder before `transformers` sees it: no foreign code, and no width or depth made up.
+"""Check a stranger's model folder before `transformers` sees it: code, places, widths and depths.
 
-A cache and a model come from others. Every tensor that a configuration asks for must be in the
-weights with the same shape, so that a folder of a few kilobytes cannot ask for terabytes.
+Every tensor that a configuration asks for must be in the weights with the same shape, so that a
+folder of a few kilobytes cannot ask for terabytes.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -15,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from mixkd.shared.errors import MalformedError, MissingFileError, ModelError, UnsafeFileError
+from mixkd.shared.models.checkpoint import ADAPTER, CONFIG, INDEX, read_json
+from mixkd.shared.models.locate import Trust
 
 Shapes = dict[str, tuple[int, ...]]
-JSON_LIMIT_BYTES = 4 * 2**20
 HEADER_LIMIT_BYTES = 4 * 2**20  # of safetensors: names and shapes of some 30,000 tensors
 # Code, other formats of weights and other places to load from, none of which a student needs.
 FOREIGN_KEYS = re.compile(
@@ -25,7 +25,6 @@ FOREIGN_KEYS = re.compile(
     r"|transformers_weights"
     r"|_?attn_implementation\w*|_?experts_implementation\w*"
 )
-FOREIGN_FILES = ("adapter_config.json",)
 # Names of numbers that say how often something is built.
 DEPTH = re.compile(r"layer(?!_norm)|group|block|repeat|depth|expert|n_head|num_")
 # Numbers that nothing is built from, and one that only names are made from.
@@ -38,51 +37,42 @@ SMALL_NUMBER = 2**17
 SMALL_HEAD = 2**24
 
 
+def check_model(folder: Path) -> Shapes:
+    """Check all that is known before a model is built; return the shapes of its weights.
+
+    Raises:
+        UnsafeFileError, MalformedError, MissingFileError: Naming the file and what is wrong.
+    """
+    check_folder(folder)
+    shapes = tensor_shapes(folder)
+    check_numbers(read_json(folder / CONFIG, Trust.STRANGER), shapes, folder / CONFIG)
+    return shapes
+
+
 def check_folder(folder: Path) -> None:
     """Refuse JSON files that point to code or to other weights.
 
     Raises:
         UnsafeFileError, MalformedError: Naming the file and the key.
     """
-    for name in FOREIGN_FILES:
-        if (folder / name).exists():
-            raise unsafe(folder / name, "a whole model", "an adapter to another one")
-    for name in ("config.json", "tokenizer_config.json"):
+    if (folder / ADAPTER).exists():
+        raise unsafe(folder / ADAPTER, "a whole model", "an adapter to another one")
+    for name in (CONFIG, "tokenizer_config.json"):
         if (folder / name).is_file():
-            for key, value in entries(read_json(folder / name)):
+            for key, value in entries(read_json(folder / name, Trust.STRANGER)):
                 if FOREIGN_KEYS.fullmatch(key) and value is not None:
                     raise unsafe(folder / name, f"no key {key}", repr(value)[:80])
-    index = folder / "model.safetensors.index.json"
+    index = folder / INDEX
     if index.is_file():
-        weights = read_json(index).get("weight_map")
+        weights = read_json(index, Trust.STRANGER).get("weight_map")
         names = list(weights.values()) if isinstance(weights, dict) else [None]
         beside = [file.name for file in folder.glob("*.safetensors")]
         if any(name not in beside for name in names):
-            raise unsafe(index, "the names of weight files beside it", "other names")
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The object in a JSON file of bounded size."""
-    try:
-        if not file.is_file():
-            raise ValueError("no such file")
-        if file.stat().st_size > JSON_LIMIT_BYTES:
-            raise ValueError(f"more than {JSON_LIMIT_BYTES} bytes")
-        value = json.loads(file.read_bytes())
-        if not isinstance(value, dict):
-            raise TypeError(type(value).__name__)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise MalformedError(
-            file,
-            expected="a JSON object",
-            found=str(error)[:80] or type(error).__name__,
-            do="get the folder again from where it was made",
-        ) from None
-    return value
+            raise unsafe(index, "the names of weight files beside it", "different names")
 
 
 def tensor_shapes(folder: Path) -> Shapes:
-    """Names and shapes from the headers of a folder's safetensors files; no tensor is read."""
+    """Read names and shapes from the headers of a folder's safetensors files; no tensor is read."""
     from safetensors import SafetensorError, safe_open
 
     files = sorted(folder.glob("*.safetensors"))
@@ -111,7 +101,8 @@ def tensor_shapes(folder: Path) -> Shapes:
 
 
 def _check_header_size(file: Path) -> None:
-    """A header is parsed whole, into many times its size; one that is cut is told of there."""
+    """Bound a header, which is parsed whole, into many times its size. One that is cut passes:
+    the parser reports it."""
     with file.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
     if HEADER_LIMIT_BYTES < size <= file.stat().st_size:
@@ -121,7 +112,7 @@ def _check_header_size(file: Path) -> None:
 def check_numbers(config: dict[str, Any], shapes: Shapes, file: Path) -> None:
     """Refuse numbers that no model with these tensors has, before anything is built.
 
-    Numbers of layers and the like under one key are added up: a list may hold one a block.
+    Numbers of layers and the like under one key are added up: a list may hold one per block.
     """
     full = [shape for shape in shapes.values() if math.prod(shape)]
     widest = max((max(shape, default=0) for shape in full), default=0)
@@ -140,40 +131,36 @@ def check_numbers(config: dict[str, Any], shapes: Shapes, file: Path) -> None:
 
 
 def check_shapes(wanted: Shapes, prefix: str, shapes: Shapes, file: Path) -> None:
-    """Compare the tensors that a configuration asks for with those that are there.
+    """Compare the tensors that a configuration asks for with the actual ones.
 
     Args:
         wanted: Parameters of the model as built without memory.
         prefix: What the encoder's names begin with in `wanted`, such as "bert.".
-        shapes: The tensors that are there.
+        shapes: The tensors in the weights.
 
     Raises:
-        ModelError: If a part of the encoder is not there: it would be made up.
-        UnsafeFileError: If a tensor has another shape, or what would be made up is absurdly large.
+        ModelError: If a part of the encoder is missing: it would be randomly initialised.
+        UnsafeFileError: If a tensor has a different shape, or what would be randomly initialised is
+            absurdly large.
     """
-    made_up = 0
+    initialised = 0
     absent = []
     for name, shape in wanted.items():
-        found = _found(name, prefix, shapes)
-        if found is None:
-            made_up += math.prod(shape)
+        actual = _actual(name, prefix, shapes)
+        if actual is None:
+            initialised += math.prod(shape)
             if name.startswith(prefix) and "pooler" not in name:
                 absent.append(name)
-        elif found != shape and name.startswith(prefix):
-            raise unsafe(file, f"{name} of shape {shape} as its config says", found)
-    if made_up > max(SMALL_HEAD, sum(map(math.prod, shapes.values()))):
-        raise unsafe(file, "a head no larger than the encoder", f"{made_up} numbers")
+        elif actual != shape and name.startswith(prefix):
+            raise unsafe(file, f"{name} of shape {shape} as its config says", actual)
+    if initialised > max(SMALL_HEAD, sum(map(math.prod, shapes.values()))):
+        raise unsafe(file, "a head no larger than the encoder", f"{initialised} numbers")
     if absent:
-        raise ModelError(
-            file,
-            expected="all weights of the encoder",
-            found=f"none for {absent[0]} and {len(absent) - 1} more",
-            do="use a complete encoder",
-        )
+        raise incomplete(file, absent)
 
 
-def _found(name: str, prefix: str, shapes: Shapes) -> tuple[int, ...] | None:
-    """A tensor's shape under the names that checkpoints give it: bare, and as TensorFlow had it."""
+def _actual(name: str, prefix: str, shapes: Shapes) -> tuple[int, ...] | None:
+    """Find a tensor's shape by the names in checkpoints: bare, and as TensorFlow had it."""
     bare = name.removeprefix(prefix)
     for candidate in (name, bare):
         old = candidate.replace("LayerNorm.weight", "LayerNorm.gamma")
@@ -185,7 +172,7 @@ def _found(name: str, prefix: str, shapes: Shapes) -> tuple[int, ...] | None:
 
 
 def entries(value: Any) -> Iterator[tuple[str, Any]]:
-    """Every value below a JSON value, each with the key that it stands under, also in lists.
+    """Yield every value below a JSON value, each with the key that it belongs to, also in lists.
 
     Without recursion: the nesting is a stranger's.
     """
@@ -197,6 +184,15 @@ def entries(value: Any) -> Iterator[tuple[str, Any]]:
             waiting.extend(item.items())
         elif isinstance(item, list):
             waiting.extend((key, each) for each in item)
+
+
+def incomplete(where: object, absent: list[str]) -> ModelError:
+    return ModelError(
+        where,
+        expected="all weights of the encoder",
+        found=f"none for {absent[0]} and {len(absent) - 1} more",
+        do="use a complete encoder",
+    )
 
 
 def unsafe(where: object, expected: str, found: object) -> UnsafeFileError:

@@ -1,4 +1,4 @@
-"""A tokenizer's folder before `transformers` sees it: no other files, and no more tokens than fit.
+"""Check a stranger's tokenizer before `transformers` sees it: its places, and how much it holds.
 
 A tokenizer is parsed whole into many times its size, and tokens are added in a time that grows with
 their square. What it may hold therefore follows from the model's vocabulary.
@@ -11,7 +11,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mixkd.shared.models.untrusted import check_folder, entries, read_json, unsafe
+from mixkd.shared.models.checkpoint import read_json
+from mixkd.shared.models.locate import Trust
+from mixkd.shared.models.untrusted import check_folder, entries, unsafe
 from mixkd.shared.publish import is_temporary
 
 PATTERNS = (
@@ -24,13 +26,13 @@ PATTERNS = (
     "tekken.json",
     "*.model",
 )
-# XLM-R's tokenizer.json has 68 bytes a token, Gemma's 130.
+# XLM-R's tokenizer.json has 68 bytes per token, Gemma's 130.
 BYTES_PER_TOKEN = 512
 BASE_BYTES = 2 * 2**20
 LISTED_TOKENS = 4096
 # Of what `transformers` hands to a tokenizer's class, which may open it.
 PATH_KEYS = re.compile(r"(\w+_)?(file|filename|path|dic|dir|option)s?")
-# Where it was once loaded from: remembered, but never opened.
+# Where it was once loaded from: kept, but never opened.
 REMEMBERED = ("name_or_path", "special_tokens_map_file")
 
 
@@ -55,10 +57,10 @@ def check_tokenizer(folder: Path, tokens: int) -> None:
 
 
 def _check_values(file: Path) -> None:
-    found = read_json(file)
-    if found.get("init_inputs"):
-        raise unsafe(file, "no init_inputs", repr(found["init_inputs"])[:80])
-    for key, value in entries(found):
+    settings = read_json(file, Trust.STRANGER)
+    if settings.get("init_inputs"):
+        raise unsafe(file, "no init_inputs", repr(settings["init_inputs"])[:80])
+    for key, value in entries(settings):
         if isinstance(value, list) and len(value) > LISTED_TOKENS:
             raise unsafe(file, f"at most {LISTED_TOKENS} entries in {key}", len(value))
         if key in REMEMBERED or not PATH_KEYS.fullmatch(key):
@@ -68,8 +70,8 @@ def _check_values(file: Path) -> None:
 
 
 def _leads_elsewhere(folder: Path, value: Any) -> bool:
-    """Whether a value, or a word of it, is a path to something that is there, or names a temporary
-    file, which no seal covers.
+    """Tell whether a value, or a word of it, is the path of something that exists, or names a
+    temporary file, which no seal covers.
 
     Some tokenizers name files of the machine that saved them: that leads nowhere.
     """

@@ -1,25 +1,25 @@
-"""Texts become ids: tokenised once, truncated, not padded."""
+"""Turn the texts of a data set's splits into examples."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 
 from mixkd.shared.errors import UsageError
-from mixkd.shared.examples import Examples, Ragged
-from mixkd.teacher_cache.data.load import Data, TextSplit
+from mixkd.shared.examples import Examples
+from mixkd.shared.models.encode import encode_texts
+from mixkd.teacher_cache.data.load import Data
+from mixkd.teacher_cache.data.splits import TextSplit
 
 log = logging.getLogger(__name__)
-ROWS_AT_ONCE = 1024
-TYPES = "token_type_ids"
 
 
 def tokenise(
     data: Data, tokenizer: Any, max_length: int, keep_text: bool = True
 ) -> dict[str, Examples]:
-    """Examples of each split, special tokens included.
+    """Tokenise each split, special tokens included.
 
     Args:
         tokenizer: Of `transformers`. Token types are kept only where it names them as an input.
@@ -45,37 +45,14 @@ def tokenise(
 def _examples(
     split: TextSplit, name: str, tokenizer: Any, max_length: int, keep_text: bool
 ) -> Examples:
-    with_types = TYPES in tokenizer.model_input_names
-    ids: list[list[int]] = []
-    types: list[list[int]] = []
-    for start in range(0, len(split), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        encoded = tokenizer(
-            split.text_a[rows],
-            None if split.text_b is None else split.text_b[rows],
-            truncation=True,
-            max_length=max_length,
-            return_attention_mask=False,
-            return_token_type_ids=with_types,
-        )
-        ids += encoded["input_ids"]
-        types += encoded[TYPES] if with_types else []
-    examples = Examples(
-        Ragged.from_rows(ids, np.int32),
-        Ragged.from_rows(types, np.int8) if with_types else None,
-        split.labels,
-        *(_texts(split) if keep_text else ()),
-    )
+    text_a = pa.array(split.text_a, pa.string())
+    text_b = None if split.text_b is None else pa.array(split.text_b, pa.string())
+    ids, types = encode_texts(tokenizer, text_a, text_b, max_length)
+    texts = (text_a, text_b) if keep_text else ()
+    examples = Examples(ids, types, split.labels, *texts)
     lengths = examples.lengths
     log.info(
         "%s: %d examples of %.0f tokens on average, %d of them at the limit of %d",
         *(name, len(examples), lengths.mean(), (lengths == max_length).sum(), max_length),
     )
     return examples
-
-
-def _texts(split: TextSplit) -> tuple[Any, ...]:
-    import pyarrow as pa
-
-    columns = (split.text_a, split.text_b)
-    return tuple(None if column is None else pa.array(column, pa.string()) for column in columns)

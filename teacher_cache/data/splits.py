@@ -1,4 +1,4 @@
-"""Which rows: a held-out tenth where there is no validation split, and a part of the training rows.
+"""Choose rows: a held-out tenth where no validation split exists, and a part of the training rows.
 
 Both are stratified and fixed: they depend on the labels alone, never on `--seed`, so that the
 teacher that `finetune` trains and the cache that is built from it see the same rows. A smaller
@@ -6,6 +6,8 @@ subset is part of a larger one.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +18,37 @@ Rows = npt.NDArray[np.int64]
 HELD_OUT = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class TextSplit:
+    """One labelled split as text, row number = example id.
+
+    Attributes:
+        text_a, text_b: Texts of each row; `text_b` is None where there is one text column.
+        labels: int64 [n] class numbers, or float32 [n] for regression.
+    """
+
+    text_a: list[str]
+    text_b: list[str] | None
+    labels: npt.NDArray[np.generic]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Rows) -> TextSplit:
+        """Return the split of these rows."""
+        text_b = None if self.text_b is None else [self.text_b[row] for row in rows]
+        return TextSplit([self.text_a[row] for row in rows], text_b, self.labels[rows])
+
+    def sha256(self) -> str:
+        """Digest the ordered (texts, label)."""
+        from mixkd.shared.examples import texts_sha256  # which imports pyarrow
+
+        columns = (self.text_a,) if self.text_b is None else (self.text_a, self.text_b)
+        return texts_sha256(zip(*columns, strict=True), self.labels)
+
+
 def hold_out(labels: npt.NDArray[np.generic]) -> tuple[Rows, Rows]:
-    """Rows to train on and rows to validate on, both in order.
+    """Choose rows to train on and rows to validate on, both in order.
 
     A tenth of each class is held out, at least one row of it, but never a class's only row. For
     regression (float labels) it is a tenth of all rows.
@@ -30,7 +61,7 @@ def hold_out(labels: npt.NDArray[np.generic]) -> tuple[Rows, Rows]:
 
 
 def subset(labels: npt.NDArray[np.generic], fraction: float) -> Rows:
-    """Rows of a stratified part of all rows, in order, at least one of each class."""
+    """Choose a stratified part of all rows, in order, at least one of each class."""
     chosen = [
         _shuffled(rows, group, Stream.SUBSET)[: max(1, round(fraction * len(rows)))]
         for group, rows in enumerate(_groups(labels))
@@ -39,7 +70,7 @@ def subset(labels: npt.NDArray[np.generic], fraction: float) -> Rows:
 
 
 def _groups(labels: npt.NDArray[np.generic]) -> list[Rows]:
-    """The rows of each class that occurs; all rows as one group for regression."""
+    """List the rows of each class that occurs; all rows as one group for regression."""
     if labels.dtype.kind == "f":
         return [np.arange(len(labels))]
     return [np.flatnonzero(labels == label) for label in np.unique(labels)]

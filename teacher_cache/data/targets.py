@@ -1,4 +1,4 @@
-"""What labels mean: scores of a regression, or classes by number or by name.
+"""Read labels: as scores of a regression, or as classes by number or by name.
 
 Which of these it is follows the ecosystem's habit (`run_glue.py` and `run_classification.py` of
 transformers look at the column's type): where nothing says otherwise, labels written as decimal
@@ -7,13 +7,15 @@ numbers ("3.0", a float column) are scores; integers are class numbers; anything
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mixkd.shared.errors import DataError, UsageError
+from mixkd.shared.errors import DataError
+from mixkd.shared.options import check
 from mixkd.teacher_cache.data.sources import Table
 
 LABEL_OPTION, NAMES_OPTION = "--label-column", "--label-names"
@@ -33,117 +35,113 @@ class Classes:
     by_name: bool
 
     def numbers(self, table: Table, label_column: str) -> npt.NDArray[np.int64]:
-        """A split's labels as class numbers, int64 [n].
+        """Convert a split's labels to class numbers, int64 [n].
 
         Raises:
             DataError: On a label outside the classes, naming its row.
         """
         by_name = {name: number for number, name in enumerate(self.names)}
-        numbers = []
-        for row, value in enumerate(table.column(label_column, LABEL_OPTION), 1):
-            number = by_name.get(_name(value)) if self.by_name else _integer(value)
-            if number is None or not 0 <= number < len(self.names):
-                raise _bad_label(table, label_column, row, value, self._described())
-            numbers.append(number)
-        return np.array(numbers, np.int64)
 
-    def _described(self) -> str:
+        def number_of(value: object) -> int | None:
+            number = by_name.get(_name(value)) if self.by_name else _integer(value)
+            return None if number is None or not 0 <= number < len(self.names) else number
+
         shown = ", ".join(self.names[:6]) + (", …" if len(self.names) > 6 else "")
         kind = "the name" if self.by_name else "the number, from 0 on,"
-        return f"{kind} of one of {len(self.names)} classes ({shown})"
-
-
-def is_regression(tables: Iterable[Table], label_column: str) -> bool:
-    """Whether all labels are numbers and some of them are written as decimals."""
-    values = _values(tables, label_column)
-    return all(_number(value) is not None for value in values) and not all(
-        _integer(value) is not None for value in values
-    )
+        expected = f"{kind} of one of {len(self.names)} classes ({shown})"
+        return np.array(_converted(table, label_column, number_of, expected), np.int64)
 
 
 def scores(table: Table, label_column: str) -> npt.NDArray[np.float32]:
-    """A split's labels as scores of a regression, float32 [n].
+    """Convert a split's labels to scores of a regression, float32 [n].
 
     Raises:
-        DataError: On a label that is no finite number.
+        DataError: On a label that is not a finite number.
     """
-    numbers = []
-    for row, value in enumerate(table.column(label_column, LABEL_OPTION), 1):
+    largest = np.finfo(np.float32).max
+
+    def score_of(value: object) -> float | None:
         number = _number(value)
-        if number is None or not abs(number) <= np.finfo(np.float32).max:
-            raise _bad_label(table, label_column, row, value, "a finite number")
-        numbers.append(number)
-    return np.array(numbers, np.float32)
+        return number if number is not None and abs(number) <= largest else None
+
+    return np.array(_converted(table, label_column, score_of, "a finite number"), np.float32)
+
+
+def is_regression(tables: Iterable[Table], label_column: str) -> bool:
+    """Say whether all labels are numbers and some of them are written as decimals."""
+    values = _values(tables, label_column)
+    return None not in map(_number, values) and None in map(_integer, values)
 
 
 def find_classes(tables: list[Table], label_column: str, given: tuple[str, ...]) -> Classes:
-    """The classes given, or else those of the first table, the training rows.
+    """Take the classes given, or else those of the first table, the training rows.
 
     Names that are given may stand in the labels themselves or be numbered by them. Without names,
     integers 0 to C - 1 are their own names; other labels are names, numbered in sorted order.
 
     Raises:
         DataError: If there are fewer than two classes, or numbers with a gap.
+        UsageError: If two of the names are equal.
     """
     train = tables[0]
+    labels = train.column(label_column, LABEL_OPTION)
     if given:
-        _check_names(given)
+        check(
+            *(NAMES_OPTION, ",".join(given), len({*given}) == len(given) and "" not in given),
+            expected="a different name for each class",
+            do="correct the list",
+        )
         # By what most labels are, so that a single wrong one is named as such.
         values = _values(tables, label_column)
         names = sum(_name(value) in given for value in values)
         numbers = sum(_integer(value) is not None for value in values)
         classes = Classes(given, by_name=names >= numbers)
     else:
-        classes = _classes_of(train, label_column)
-    labels = train.column(label_column, LABEL_OPTION)
+        classes = _classes_of(labels, f"{train.where}, column {label_column}")
     if len(classes.names) < 2 or len(set(map(_name, labels))) < 2:
         raise DataError(
             f"{train.where}, column {label_column}",
             expected="rows of at least two classes",
             found=f"only {_name(labels[0])!r}",
-            do=f"add rows of another class, or name another column with {LABEL_OPTION}",
+            do=f"add rows of another class, or name a different column with {LABEL_OPTION}",
         )
     return classes
 
 
-def _check_names(given: tuple[str, ...]) -> None:
-    if len(set(given)) != len(given) or "" in given:
-        raise UsageError(
-            NAMES_OPTION,
-            expected="a different name for each class",
-            found=",".join(given),
-            do="mend the list",
-        )
-
-
-def _classes_of(train: Table, label_column: str) -> Classes:
-    values = train.column(label_column, LABEL_OPTION)
-    integers = {_integer(value) for value in values}
+def _classes_of(labels: Iterable[object], where: str) -> Classes:
+    integers = {_integer(label) for label in labels}
     if None in integers:
-        return Classes(tuple(sorted({_name(value) for value in values} - {""})), by_name=True)
-    found = sorted(number for number in integers if number is not None)
-    if found != list(range(len(found))):
-        unlabelled = f" {UNLABELLED}" if found[0] == -1 else ""
+        return Classes(tuple(sorted({_name(label) for label in labels} - {""})), by_name=True)
+    numbers = sorted(number for number in integers if number is not None)
+    if numbers != list(range(len(numbers))):
+        unlabelled = f" {UNLABELLED}" if numbers[0] == -1 else ""
         raise DataError(
-            f"{train.where}, column {label_column}",
+            where,
             expected="class numbers from 0 on, without a gap",
-            found=", ".join(map(str, found[:8])) + unlabelled,
+            found=", ".join(map(str, numbers[:8])) + unlabelled,
             do=f"list the classes with {NAMES_OPTION}, or remove rows without a label",
         )
-    return Classes(tuple(map(str, found)), by_name=False)
+    return Classes(tuple(map(str, numbers)), by_name=False)
 
 
-def _bad_label(
-    table: Table, label_column: str, row: int, value: object, expected: str
-) -> DataError:
-    unlabelled = value is None or value == "" or _integer(value) == -1
-    return DataError(
-        f"{table.where}, row {row}, column {label_column}",
+def _converted(
+    table: Table, label_column: str, convert: Callable[[object], Any], expected: str
+) -> list[Any]:
+    """Convert each label, and name the first row where `convert` gives None."""
+    labels = table.column(label_column, LABEL_OPTION)
+    converted = [convert(label) for label in labels]
+    if None not in converted:
+        return converted
+    row = converted.index(None)
+    label = labels[row]
+    unlabelled = label is None or label == "" or _integer(label) == -1
+    raise DataError(
+        f"{table.where}, row {row + 1}, column {label_column}",
         expected=expected,
-        found=f"{value!r} {UNLABELLED}" if unlabelled else repr(value)[:80],
+        found=f"{label!r} {UNLABELLED}" if unlabelled else repr(label)[:80],
         do="remove rows without a label"
         if unlabelled
-        else f"mend the row, or see {NAMES_OPTION} and {LABEL_OPTION}",
+        else f"correct the row, or see {NAMES_OPTION} and {LABEL_OPTION}",
     )
 
 
@@ -156,7 +154,7 @@ def _name(value: object) -> str:
 
 
 def _integer(value: object) -> int | None:
-    """A whole number, or text that spells one; booleans count as 0 and 1."""
+    """Read a whole number, or text that spells one; booleans count as 0 and 1."""
     if not isinstance(value, int | str):
         return None
     try:

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mixkd.shared.errors import UsageError
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.options import check
 
 GLUE = "nyu-mll/glue"
-MNLI_VALIDATIONS = ("validation_matched", "validation_mismatched")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Task:
         label_names: In the order of the class numbers; empty for regression.
         metrics: Names from `mixkd.shared.metrics`; the first is the headline.
         teacher: A fine-tuned model on the Hub, used where no `--teacher` is given.
-        teacher_labels: The teacher's label for each class, where it orders them otherwise.
+        teacher_labels: The teacher's label for each class, where its order is different.
         validation: The labelled validation splits.
     """
 
@@ -53,97 +52,47 @@ class Task:
 
 SENTENCE = ("sentence",)
 SENTENCES = ("sentence1", "sentence2")
+QUESTIONS = ("question1", "question2")
 ENTAILMENT = ("entailment", "not_entailment")
+NLI = ("entailment", "neutral", "contradiction")
+MNLI_VALIDATIONS = ("validation_matched", "validation_mismatched")
+ACCURACY = ("accuracy",)
+F1 = ("f1", "accuracy")
+MATTHEWS = ("matthews_correlation",)
+CORRELATIONS = ("pearson", "spearman")
+JEREMIAHZ = "JeremiahZ/bert-base-uncased"
+MATSUBARA = "yoshitomo-matsubara/bert-base-uncased"
 
-TASKS = {
-    task.name: task
-    for task in (
-        Task(
-            "cola",
-            SENTENCE,
-            ("unacceptable", "acceptable"),
-            ("matthews_correlation",),
-            teacher="JeremiahZ/bert-base-uncased-cola",
-        ),
-        Task(
-            "sst2",
-            SENTENCE,
-            ("negative", "positive"),
-            ("accuracy",),
-            teacher="JeremiahZ/bert-base-uncased-sst2",
-        ),
-        Task(
-            "mrpc",
-            SENTENCES,
-            ("not_equivalent", "equivalent"),
-            ("f1", "accuracy"),
-            teacher="JeremiahZ/bert-base-uncased-mrpc",
-        ),
-        Task(
-            "stsb",
-            SENTENCES,
-            (),
-            ("pearson", "spearman"),
-            teacher="yoshitomo-matsubara/bert-base-uncased-stsb",
-        ),
-        Task(
-            "qqp",
-            ("question1", "question2"),
-            ("not_duplicate", "duplicate"),
-            ("f1", "accuracy"),
-            teacher="JeremiahZ/bert-base-uncased-qqp",
-        ),
-        Task(
-            "mnli",
-            ("premise", "hypothesis"),
-            ("entailment", "neutral", "contradiction"),
-            ("accuracy",),
-            teacher="yoshitomo-matsubara/bert-base-uncased-mnli",
-            validation=MNLI_VALIDATIONS,
-        ),
-        Task(
-            "qnli",
-            ("question", "sentence"),
-            ENTAILMENT,
-            ("accuracy",),
-            teacher="JeremiahZ/bert-base-uncased-qnli",
-        ),
-        Task(
-            "rte",
-            SENTENCES,
-            ENTAILMENT,
-            ("accuracy",),
-            teacher="JeremiahZ/bert-base-uncased-rte",
-        ),
-        Task(
-            "wnli",
-            SENTENCES,
-            ("not_entailment", "entailment"),
-            ("accuracy",),
-            teacher="yoshitomo-matsubara/bert-base-uncased-wnli",
-        ),
-    )
-}
+ROWS = (
+    Task("cola", SENTENCE, ("unacceptable", "acceptable"), MATTHEWS, f"{JEREMIAHZ}-cola"),
+    Task("sst2", SENTENCE, ("negative", "positive"), ACCURACY, f"{JEREMIAHZ}-sst2"),
+    Task("mrpc", SENTENCES, ("not_equivalent", "equivalent"), F1, f"{JEREMIAHZ}-mrpc"),
+    Task("stsb", SENTENCES, (), CORRELATIONS, f"{MATSUBARA}-stsb"),
+    Task("qqp", QUESTIONS, ("not_duplicate", "duplicate"), F1, f"{JEREMIAHZ}-qqp"),
+    Task(
+        *("mnli", ("premise", "hypothesis"), NLI, ACCURACY, f"{MATSUBARA}-mnli"),
+        validation=MNLI_VALIDATIONS,
+    ),
+    Task("qnli", ("question", "sentence"), ENTAILMENT, ACCURACY, f"{JEREMIAHZ}-qnli"),
+    Task("rte", SENTENCES, ENTAILMENT, ACCURACY, f"{JEREMIAHZ}-rte"),
+    Task("wnli", SENTENCES, ENTAILMENT[::-1], ACCURACY, f"{MATSUBARA}-wnli"),
+)
+TASKS = {task.name: task for task in ROWS}
 
 
 def task_named(name: str) -> Task:
-    """The row of a GLUE task.
+    """Look up a GLUE task.
 
     Raises:
         UsageError: If it is none of the nine, naming them and `--data`.
     """
-    if name not in TASKS:
-        raise UsageError(
-            "--task",
-            expected=f"one of {', '.join(TASKS)}",
-            found=repr(name),
-            do="for a task of your own, say where its texts are: --data FOLDER",
-        )
+    do = "for a task of your own, say where its texts are: --data FOLDER"
+    check("--task", repr(name), name in TASKS, f"one of {', '.join(TASKS)}", do)
     return TASKS[name]
 
 
 def headline(task: str, problem_type: str) -> str:
-    """The metric that stands for a task; accuracy or pearson for one that is not in the table."""
+    """Choose a task's headline metric: accuracy or pearson where the table does not say."""
     if task in TASKS and TASKS[task].problem_type == problem_type:
         return TASKS[task].headline
     return "pearson" if problem_type == REGRESSION else "accuracy"

@@ -19,7 +19,7 @@ import pytest
 
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.verify import verify_cache
-from mixkd.shared.cache.writer import records
+from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.errors import OutputError
 from mixkd.shared.publish import is_temporary
 from tests import tiers
@@ -52,7 +52,7 @@ def check_rows(root: Path, pairs: int, temporaries: bool = False) -> None:
     """Every row exactly once, and nothing else but the temporaries of killed builders."""
     cache = read_all(root)
     for kind, rows in (("originals", 28), ("pairs", pairs)):
-        found = records(root, kind, cache.identity)
+        found = CacheWriter.open(root).records(kind)
         assert [record.start for record in found] == [0, *(r.stop for r in found[:-1])]
         assert found[-1].stop == rows
         assert cache.seal.records(kind) == tuple(found)

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixkd.shared.cache.reader import Cache, read_record
+from mixkd.shared.cache.folder import CacheFolder
+from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import CacheError
 from mixkd.shared.plan import pairs
 from tests import tiers
@@ -39,7 +40,7 @@ def check_invariant(root: Path) -> int:
         How many rows were compared with the plan and the teacher.
     """
     for path in sorted((root / "commits").glob("*.json")):
-        record = read_record(root, f"commits/{path.name}")
+        record = CacheFolder(root).record(f"commits/{path.name}")
         data = (root / record.file).read_bytes()
         assert len(data) == record.size_bytes
         assert hashlib.sha256(data).hexdigest() == record.sha256
@@ -48,8 +49,8 @@ def check_invariant(root: Path) -> int:
     except CacheError:
         return 0
     cache.tokenizer_folder()
-    for split, logits in cache.originals().items():
-        examples = cache.examples(split)
+    for split in cache.splits:
+        logits, examples = cache.logits(split), cache.examples(split)
         ids = np.arange(len(examples))
         batch = examples.originals(ids, 0)
         np.testing.assert_allclose(logits, make.score(batch), rtol=1e-6)
@@ -57,7 +58,7 @@ def check_invariant(root: Path) -> int:
     for record in cache.pair_records:
         columns = cache.read(record)
         planned = pairs(record.start, record.stop, examples=20, seed=0, beta=0.4)
-        batch = cache.train.mixes(planned, 0)
+        batch = cache.examples().mixes(planned, 0)
         np.testing.assert_allclose(columns["logits"], make.score(batch), rtol=1e-6)
     return cache.seal.rows.originals + cache.seal.rows.pairs
 

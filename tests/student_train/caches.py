@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import MaskRule
-from mixkd.shared.models.checkpoint import Checkpoint, locate, teacher_sha256
+from mixkd.shared.models.checkpoint import checkpoint_sha256
+from mixkd.shared.models.locate import Checkpoint, locate
 from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
 from mixkd.teacher_cache.starts import student_start
 from mixkd.teacher_cache.teacher import Teacher
@@ -42,7 +43,8 @@ def make_cache(
         for split in ("train", "validation")
     }
     model = Teacher.load(checkpoint, tuple(range(classes)), mask=mask, max_length=64, device="cpu")
-    files = {f"tokenizer/{name}": data for name, data in tokenizer_files(checkpoint).items()}
+    saved = tokenizer_files(load_tokenizer(checkpoint))
+    files = {f"tokenizer/{name}": data for name, data in saved.items()}
     for layers in starts:
         for name, content in student_start(model.model, layers).items():
             files[f"student_init/{layers}-layers/{name}"] = content
@@ -59,7 +61,7 @@ def make_cache(
         batch_tokens=512,
         pad_id=model.pad_id,
         label_names=names or (() if classes == 1 else label_names(classes)),
-        teacher_sha256=teacher_sha256(checkpoint),
+        teacher_sha256=checkpoint_sha256(checkpoint),
         max_length=64,
         mask=mask,
     )

@@ -43,8 +43,8 @@ class Reader:
     def __init__(self, root: Path, batch_size: int, epochs: int = EPOCHS) -> None:
         cache = Cache.open(root)
         pairs = JoinedPairs([cache])
-        self.source = Source(cache.train, cache.logits("train"), pairs, False, 0)
-        self.order = Order(len(cache.train), pairs.shards, batch_size, MIX_RATIO, SEED)
+        self.source = Source(cache.examples(), cache.logits("train"), pairs, False, 0)
+        self.order = Order(len(cache.examples()), pairs.shards, batch_size, MIX_RATIO, SEED)
         self.epochs = epochs
         self.seal = cache.pin
         self.state = State(self.seal, SETTINGS, epoch=0, step=0)
@@ -111,12 +111,18 @@ def _keys(batch: Batch) -> list[tuple[bytes, bytes, float]]:
 
 
 def _numbers_of_originals(cache: Cache) -> dict[tuple[bytes, bytes, float], int]:
-    ids = [cache.train.input_ids[row].astype("int64").tobytes() for row in range(len(cache.train))]
+    ids = [
+        cache.examples().input_ids[row].astype("int64").tobytes()
+        for row in range(len(cache.examples()))
+    ]
     return _unique([(row, row, 1.0) for row in ids])
 
 
 def _numbers_of_pairs(cache: Cache) -> dict[tuple[bytes, bytes, float], int]:
-    ids = [cache.train.input_ids[row].astype("int64").tobytes() for row in range(len(cache.train))]
+    ids = [
+        cache.examples().input_ids[row].astype("int64").tobytes()
+        for row in range(len(cache.examples()))
+    ]
     rows = []
     for record in cache.pair_records:
         columns = cache.read(record)

@@ -71,7 +71,7 @@ def with_teacher_in_the_loop(root: Path, teacher_folder: Path, method: str) -> l
     from transformers import AutoModelForSequenceClassification
 
     cache = Cache.open(root)
-    examples, identity = cache.train, cache.identity
+    examples, identity = cache.examples(), cache.identity
     names = dict(enumerate(identity.label_names)) or {0: "score"}
     labels = {name: number for number, name in names.items()}
     torch.manual_seed(SEED)

@@ -53,7 +53,7 @@ def whole(root: Path) -> dict[int, list[Step]]:
 
 def plain(root: Path, batch_size: int) -> list[Step]:
     cache = Cache.open(root)
-    lengths = cache.train.lengths.tolist()
+    lengths = cache.examples().lengths.tolist()
     columns = [cache.read(record) for record in cache.pair_records]
     sides = [
         (lengths[left], lengths[right])

@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import (
     DataError,
@@ -23,8 +22,10 @@ from mixkd.shared.errors import (
     PaddingDependentError,
     UnsafeFileError,
 )
-from mixkd.student_train.loading import load_model
-from mixkd.student_train.student import load, tensors
+from mixkd.shared.models.loading import Labels, load_classifier
+from mixkd.shared.models.locate import Checkpoint, Trust
+from mixkd.shared.models.model import to_tensors
+from mixkd.student_train.student import load
 from tests.miniature import ENCODERS, REFUSED, tiny_model, tiny_teacher, tiny_tokenizer
 from tests.numpy_caches import pair_table
 from tests.student_train.caches import make_cache
@@ -44,8 +45,12 @@ def start(cache: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def identity_of(cache: Path) -> Identity:
-    return Cache.open(cache).identity
+def load_model(start: Path, cache: Path) -> Any:
+    """The model of a starting point, with the cache's labels."""
+    identity = Cache.open(cache).identity
+    labels = Labels(identity.label_names, identity.problem_type)
+    model, _ = load_classifier(Checkpoint.of_folder(start, Trust.STRANGER), labels)
+    return model
 
 
 def test_the_start_has_the_teachers_weights_and_the_caches_labels(
@@ -73,8 +78,8 @@ def test_the_head_depends_on_the_seed_alone(cache: Path) -> None:
 def test_students_of_nine_families(family: str, cache: Path, tmp_path: Path) -> None:
     folder = tiny_teacher(tmp_path / family, family, head=False)
     found = load(Cache.open(cache), str(folder), None, seed=0)
-    batch = tensors(found.examples["train"].mixes(pair_table([0, 3], [1, 2], [0.3, 0.8]), 1), "cpu")
-    assert found.student(batch).shape == (2, 2)
+    batch = found.examples["train"].mixes(pair_table([0, 3], [1, 2], [0.3, 0.8]), 1)
+    assert found.student(to_tensors(batch, "cpu")).shape == (2, 2)
     assert found.student.pad_id == found.student.model.config.pad_token_id
 
 
@@ -116,7 +121,7 @@ def test_a_trained_head_of_another_label_order_is_refused(cache: Path, tmp_path:
         load(Cache.open(cache), str(folder), None, seed=0)
 
 
-def test_a_head_of_another_size_is_made_anew(cache: Path, tmp_path: Path) -> None:
+def test_a_head_of_a_different_size_is_randomly_initialised(cache: Path, tmp_path: Path) -> None:
     folder = tiny_teacher(tmp_path / "student", labels=("dull", "bright", "odd"))
     model = load(Cache.open(cache), str(folder), None, seed=0).student.model
     assert model.config.num_labels == 2 and model.classifier.weight.shape[0] == 2
@@ -131,9 +136,9 @@ def test_another_tokenizer_encodes_the_texts_once(
     folder = tiny_teacher(tmp_path / "student", "roberta", head=False)
     opened = Cache.open(cache)
     found = load(opened, str(folder), None, seed=0)
-    assert "gives other ids than the cache's: 60 texts encoded once" in caplog.text
+    assert "is not the cache's: 60 texts encoded once" in caplog.text
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    stored = opened.train
+    stored = opened.examples()
     assert stored.text_a is not None
     for row in (0, 17, 39):
         expected = tokenizer(stored.text_a[row].as_py())["input_ids"]
@@ -149,7 +154,7 @@ def test_the_same_ids_are_not_encoded_again(
     opened = Cache.open(cache)
     found = load(opened, str(good_teacher), None, seed=0)
     assert "encoded" not in caplog.text
-    assert np.array_equal(found.examples["train"].input_ids.flat, opened.train.input_ids.flat)
+    assert np.array_equal(found.examples["train"].input_ids.flat, opened.examples().input_ids.flat)
 
 
 def test_another_tokenizer_needs_texts(good_teacher: Path, folder: Path, tmp_path: Path) -> None:
@@ -164,7 +169,7 @@ def test_a_vocabulary_that_is_too_small(cache: Path, tmp_path: Path) -> None:
     model = tiny_model()
     model.resize_token_embeddings(12)
     model.base_model.save_pretrained(tmp_path / "student")
-    with pytest.raises(ModelError, match="found 12 embeddings and no tokenizer of its own"):
+    with pytest.raises(ModelError, match="token ids below 12, .*; use a student of the same"):
         load(Cache.open(cache), str(tmp_path / "student"), None, seed=0)
 
 
@@ -223,18 +228,18 @@ def test_a_hub_id_without_a_connection(cache: Path) -> None:
 def test_foreign_code_is_refused(cache: Path, start: Path, key: str, value: object) -> None:
     edit(start / "config.json", **{key: value})
     with pytest.raises(UnsafeFileError, match=f"config.json: expected no key {key}"):
-        load_model(start, identity_of(cache), 0, foreign=True)
+        load_model(start, cache)
 
 
 def test_other_places_to_load_from_are_refused(cache: Path, start: Path) -> None:
     (start / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/else"}')
     with pytest.raises(UnsafeFileError, match="an adapter to another one"):
-        load_model(start, identity_of(cache), 0, foreign=True)
+        load_model(start, cache)
     (start / "adapter_config.json").unlink()
     index = start / "model.safetensors.index.json"
     index.write_text('{"weight_map": {"a": "../../elsewhere.safetensors"}}')
     with pytest.raises(UnsafeFileError, match="the names of weight files beside it"):
-        load_model(start, identity_of(cache), 0, foreign=True)
+        load_model(start, cache)
 
 
 @pytest.mark.parametrize(
@@ -255,33 +260,33 @@ def test_sizes_that_the_weights_do_not_have_are_refused_before_anything_is_built
 ) -> None:
     edit(start / "config.json", **changes)
     with pytest.raises(UnsafeFileError, match="start/config.json: expected .*, found"):
-        load_model(start, identity_of(cache), 0, foreign=False)
+        load_model(start, cache)
 
 
 def test_words_for_labels_are_no_numbers_of_layers(cache: Path, start: Path) -> None:
     names = {f"{name} {number}": number for number in range(150) for name in ("repeat", "group")}
     edit(start / "config.json", label2id=names, id2label={n: name for name, n in names.items()})
-    model = load_model(start, identity_of(cache), 0, foreign=False)
+    model = load_model(start, cache)
     assert model.config.label2id == {"dull": 0, "bright": 1}
 
 
 def test_layers_without_weights_are_refused(cache: Path, start: Path) -> None:
     edit(start / "config.json", num_hidden_layers=2)
     with pytest.raises(ModelError, match=r"found none for bert\.encoder\.layer\.1"):
-        load_model(start, identity_of(cache), 0, foreign=False)
+        load_model(start, cache)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"model_type": "unheard-of"}', "[" * 100_000])
-def test_a_config_that_is_none(cache: Path, start: Path, content: str) -> None:
+def test_a_config_that_is_not_one(cache: Path, start: Path, content: str) -> None:
     (start / "config.json").write_text(content)
     with pytest.raises(MalformedError, match=r"config\.json: expected"):
-        load_model(start, identity_of(cache), 0, foreign=False)
+        load_model(start, cache)
 
 
-def test_weights_that_are_none(cache: Path, start: Path) -> None:
+def test_weights_that_are_not_weights(cache: Path, start: Path) -> None:
     (start / "model.safetensors").write_bytes(b"PK\x03\x04 a zip, perhaps a pickle")
     with pytest.raises(MalformedError, match="expected a safetensors file"):
-        load_model(start, identity_of(cache), 0, foreign=False)
+        load_model(start, cache)
     (start / "model.safetensors").rename(start / "pytorch_model.bin")
     with pytest.raises(MissingFileError, match=r"expected weights in model\.safetensors"):
-        load_model(start, identity_of(cache), 0, foreign=False)
+        load_model(start, cache)

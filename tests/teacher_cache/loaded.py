@@ -8,7 +8,7 @@ import numpy as np
 
 from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import MaskRule
-from mixkd.shared.models.checkpoint import Checkpoint, locate
+from mixkd.shared.models.locate import Checkpoint, locate
 from mixkd.shared.models.tokenizer import load_tokenizer
 from mixkd.teacher_cache.teacher import Teacher
 from tests.miniature import tiny_teacher

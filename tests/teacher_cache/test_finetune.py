@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from mixkd.shared.errors import (
@@ -18,7 +17,6 @@ from mixkd.shared.errors import (
     UsageError,
 )
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
-from mixkd.teacher_cache import training
 from mixkd.teacher_cache.finetune import Finetuned, FinetuneOptions, finetune
 from tests import miniature
 
@@ -70,7 +68,7 @@ def test_what_was_saved_gives_the_scores_that_were_printed(
     tmp_path: Path, data: Path, encoder: Path
 ) -> None:
     from mixkd.shared.metrics import metrics
-    from mixkd.shared.models.checkpoint import locate
+    from mixkd.shared.models.locate import locate
     from mixkd.shared.models.tokenizer import load_tokenizer
     from mixkd.teacher_cache.data.encode import tokenise
     from mixkd.teacher_cache.data.load import DataSpec, load
@@ -103,21 +101,21 @@ def test_a_head_for_other_labels_is_replaced_and_said(
     tmp_path: Path, data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     teacher = miniature.tiny_teacher(tmp_path / "other", labels=("a", "b", "c", "d"))
-    with caplog.at_level(logging.INFO, "mixkd"):
+    with caplog.at_level(logging.INFO, "mixkd.teacher_cache"):
         tuned(data, teacher, tmp_path / "teacher", epochs=1)
-    assert "new weights: classifier.bias, classifier.weight" in caplog.text
+    assert "randomly initialised: classifier.bias, classifier.weight" in caplog.text
 
 
-def test_batches_hold_every_row_once_and_rows_of_like_lengths() -> None:
-    lengths = np.random.default_rng(0).integers(3, 100, 1000)
-    found = training.batches(lengths, 16, seed=1, epoch=0)
-    assert sorted(np.concatenate(found)) == list(range(1000))
-    padded = sum(lengths[rows].max() * len(rows) for rows in found)
-    assert padded < 1.1 * lengths.sum()
-    again = training.batches(lengths, 16, seed=1, epoch=0)
-    assert all(np.array_equal(*rows) for rows in zip(found, again, strict=True))
-    other = training.batches(lengths, 16, seed=1, epoch=1)
-    assert not np.array_equal(np.concatenate(found), np.concatenate(other))
+def test_an_encoder_with_missing_weights_is_refused(
+    tmp_path: Path, data: Path, encoder: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(encoder / "model.safetensors")
+    (lost,) = [name for name in weights if name.endswith("layer.1.output.dense.weight")]
+    save_file({k: v for k, v in weights.items() if k != lost}, encoder / "model.safetensors")
+    with pytest.raises(ModelError, match=r"found none for bert\.encoder\.layer\.1\.output\.dense"):
+        tuned(data, encoder, tmp_path / "teacher")
 
 
 def test_an_output_that_holds_something_is_left_alone(
@@ -155,12 +153,14 @@ def test_a_model_that_a_cache_could_not_use_is_refused_before_training(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "--epochs: expected a number from 1 on, found 0"),
-        ({"batch_size": 0}, "--batch-size: expected a number from 1 on"),
+        ({"epochs": 0}, r"--epochs: expected a number from 1 to 2\^53, found 0"),
+        ({"batch_size": 0}, r"--batch-size: expected a number from 1 to 2\^53"),
         ({"learning_rate": 0.0}, "--learning-rate: expected a number above 0"),
         ({"learning_rate": float("nan")}, "--learning-rate: expected a number above 0"),
         ({"dtype": "float16"}, "--dtype: expected one of auto, float32, bfloat16"),
-        ({"seed": -1}, "--seed: expected a number from 0"),
+        ({"seed": -1}, r"--seed: expected a number from 0 to 2\^53"),
+        ({"seed": 2**53 + 1}, r"--seed: expected a number from 0 to 2\^53"),
+        ({"max_length": 0}, r"--max-length: expected a number from 1 to 2\^53, found 0"),
         ({"task": "mood"}, "--task: expected one of cola"),
         ({"subset": 2.0}, "--subset: expected a part"),
     ],

@@ -1,4 +1,4 @@
-"""Which of the teacher's labels stands for which class of the data."""
+"""Which of the teacher's labels corresponds to which class of the data."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def columns(settings: dict[str, Any], order: tuple[int, ...] | None = None) -> t
 @pytest.mark.parametrize(
     "names", [MNLI, ("ENTAILMENT", "Neutral", "contradiction"), ("LABEL_0", "LABEL_1", "LABEL_2")]
 )
-def test_the_order_of_equal_or_invented_names_is_the_datas(names: tuple[str, ...]) -> None:
+def test_the_order_of_equal_or_generic_names_is_the_datas(names: tuple[str, ...]) -> None:
     assert columns(config(*names)) == (0, 1, 2)
 
 
-def test_names_in_another_order_name_the_option() -> None:
+def test_names_in_a_different_order_name_the_option() -> None:
     permuted = config("Contradiction", "Entailment", "Neutral")
     with pytest.raises(LabelOrderError, match=r"add --teacher-labels 1,2,0, or 0,1,2 if the"):
         columns(permuted)
@@ -44,19 +44,19 @@ def test_labels_are_in_the_order_of_their_numbers() -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1), (0, 1, 1), (1, 2, 3), (0, 1, 2, 3)])
-def test_an_order_that_is_no_permutation_is_a_usage_error(order: tuple[int, ...]) -> None:
+def test_an_order_that_is_not_a_permutation_is_a_usage_error(order: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match="--teacher-labels: expected each of 0 to 2 once"):
         columns(config(*MNLI), order)
 
 
-def test_another_number_of_labels_is_refused() -> None:
+def test_a_different_number_of_labels_is_refused() -> None:
     with pytest.raises(LabelOrderError, match=r"3 labels \(entailment.*found 2 \(LABEL_0, LABEL"):
         columns({})
     with pytest.raises(LabelOrderError, match=r"3 labels .*, found 7"):
         columns({"num_labels": 7})
 
 
-def test_another_kind_of_problem_is_refused() -> None:
+def test_a_different_kind_of_problem_is_refused() -> None:
     with pytest.raises(LabelOrderError, match="problem_type multi_label_classification"):
         columns(config(*MNLI, problem_type="multi_label_classification"))
     with pytest.raises(LabelOrderError, match="problem_type regression"):

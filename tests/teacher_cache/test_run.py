@@ -30,7 +30,7 @@ from mixkd.shared.errors import (
 from mixkd.teacher_cache import run
 from mixkd.teacher_cache.options import BuildOptions
 from mixkd.teacher_cache.rerun import verify_with_teacher
-from mixkd.teacher_cache.run import cache_teacher
+from mixkd.teacher_cache.run import build_cache
 from mixkd.teacher_cache.teacher import Teacher
 from tests.caches import seal
 from tests.miniature import label_names, tiny_data, tiny_teacher
@@ -51,9 +51,9 @@ def options(tmp_path: Path, good_teacher: Path, data: Path) -> dict[str, Any]:
 
 
 def build(options: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    found = cache_teacher(BuildOptions(**{**options, **changes}))
+    found = build_cache(BuildOptions(**{**options, **changes}))
     assert found is not None
-    return found
+    return found.to_json()
 
 
 def manifest(options: dict[str, Any]) -> bytes:
@@ -65,7 +65,7 @@ def test_a_build_says_what_it_did(options: dict[str, Any]) -> None:
     assert (found["originals"], found["pairs"]) == (72, 100)
     assert found["run"]["rows"] == 172
     assert found["scores"]["validation"]["accuracy"] > 0.9
-    assert found["student_layers"] == [1]
+    assert list(found["student_layers"]) == [1]
     assert sum(b["pairs"] for b in found["mixing"]) == 100
     assert verify_cache(options["out"], deep=True) == []
 
@@ -133,7 +133,7 @@ def test_a_dry_run_writes_nothing(
     options: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO"):
-        assert cache_teacher(BuildOptions(**options, dry_run=True)) is None
+        assert build_cache(BuildOptions(**options, dry_run=True)) is None
     assert "to do: 172 rows" in caplog.text
     assert not options["out"].exists()
 
@@ -149,6 +149,31 @@ def test_a_time_limit_seals_the_complete_part(options: dict[str, Any]) -> None:
 def test_texts_can_be_left_out(options: dict[str, Any]) -> None:
     build(options, text=False)
     assert Cache.open(options["out"]).train.text_a is None
+
+
+def test_an_object_of_datasets_makes_the_same_cache(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    import datasets
+
+    from mixkd.teacher_cache.data.files import read_file
+
+    build(options)
+    splits = datasets.DatasetDict()
+    for name in ("train", "validation"):
+        columns = read_file(Path(options["data"]) / f"{name}.tsv").columns
+        splits[name] = datasets.Dataset.from_dict(
+            {**columns, "label": [*map(int, columns["label"])]}
+        )
+    found = build(options, data=splits, out=tmp_path / "object")
+    assert found["about"]["data"] == "tiny"
+    assert Cache.open(tmp_path / "object").identity == Cache.open(options["out"]).identity
+    assert build(options, data=splits, pairs=120)["run"]["rows"] == 20
+    with pytest.raises(DifferentCacheError, match=r"splits\.train\.rows 47"):
+        build(
+            options,
+            data=datasets.DatasetDict({**splits, "train": splits["train"].select(range(47))}),
+        )
 
 
 def test_a_subset_is_part_of_the_identity(options: dict[str, Any]) -> None:
@@ -304,16 +329,18 @@ def bad(error: type[CacheError], match: str, **changes: Any) -> Any:
 @pytest.mark.parametrize(
     ("error", "match", "changes"),
     [
-        bad(UsageError, "--pairs: expected at least 0, found -1", pairs=-1),
+        bad(UsageError, r"--pairs: expected a number from 0 to 2\^53, found -1", pairs=-1),
+        bad(UsageError, r"--pairs: .*from 0 to 2\^53, found 9", pairs=2**53 + 1),
+        bad(UsageError, r"--seed: expected a number from 0 to 2\^53, found", seed=2**53 + 1),
         bad(UsageError, "--beta: expected a number in", beta=0.0),
         bad(UsageError, "--format: expected one of arrow, hdf5", format="parquet"),
         bad(UsageError, "--mask: expected one of union, heavier", mask="both"),
         bad(UsageError, "--logits-dtype: expected one of", logits_dtype="int8"),
-        bad(UsageError, "--dtype: expected auto", dtype="int8"),
+        bad(UsageError, "--dtype: expected one of auto, float32", dtype="int8"),
         bad(UsageError, "--device: expected auto, cpu or cuda", device="tpu"),
-        bad(UsageError, "--max-length: expected at least 1", max_length=0),
-        bad(UsageError, "--batch-tokens: expected at least 1", batch_tokens=0),
-        bad(UsageError, "--shard-rows: expected at least 1", shard_rows=0),
+        bad(UsageError, "--max-length: expected a number from 1", max_length=0),
+        bad(UsageError, "--batch-tokens: expected a number from 1", batch_tokens=0),
+        bad(UsageError, "--shard-rows: expected a number from 1", shard_rows=0),
         bad(UsageError, "--subset: expected a part above 0", subset=1.5),
         bad(UsageError, "--task: expected one of cola", task="unheard", data=None),
         bad(UsageError, "--teacher: expected a fine-tuned model", teacher=None),
@@ -367,7 +394,7 @@ def test_outputs_that_cannot_be_written(options: dict[str, Any], tmp_path: Path)
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "thesis.tex").write_text("mine")
-    with pytest.raises(OutputError, match=r"found other files: thesis\.tex"):
+    with pytest.raises(OutputError, match=r"or a cache, found thesis\.tex"):
         build(options, out=folder)
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 

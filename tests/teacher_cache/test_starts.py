@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from mixkd.shared.errors import ModelError, UsageError
-from mixkd.shared.models.files import quiet
+from mixkd.shared.models.library import quiet
 from mixkd.teacher_cache.starts import student_depths, student_start
 from tests.miniature import ENCODERS, tiny_model
 
@@ -21,7 +21,7 @@ HEADS = ("classifier", "pre_classifier", "pooler", "head")
 
 
 def started(files: dict[str, bytes], folder: Path, labels: int) -> tuple[Any, set[str]]:
-    """The student that the files load as, and the names of what was made up."""
+    """The student that the files load as, and the names of what was randomly initialised."""
     folder.mkdir()
     for name, data in files.items():
         (folder / name).write_bytes(data)

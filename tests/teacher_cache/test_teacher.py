@@ -23,7 +23,7 @@ from mixkd.shared.errors import (
 )
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MASK_RULES
-from mixkd.shared.models.checkpoint import locate
+from mixkd.shared.models.locate import locate
 from mixkd.teacher_cache import precision
 from mixkd.teacher_cache.teacher import Teacher
 from tests.miniature import ENCODERS, REFUSED, tiny_teacher

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mixkd.shared.errors import ModelError
-from mixkd.shared.models.checkpoint import locate, read_config, teacher_sha256, weight_files
+from mixkd.shared.models.checkpoint import checkpoint_sha256, read_config, weight_files
+from mixkd.shared.models.locate import locate
 from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
 from tests.miniature import tiny_model, tiny_tokenizer
 from tests.teacher_cache.loaded import load, saved, some_examples
@@ -33,7 +34,7 @@ def test_an_existing_path_wins_over_the_hub(
     assert locate("maker/model").folder == Path("maker/model")
 
 
-def test_a_file_is_no_teacher(tmp_path: Path) -> None:
+def test_a_file_is_not_a_teacher(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"")
     with pytest.raises(ModelError, match="expected a model's folder, found a file"):
@@ -76,12 +77,12 @@ def test_the_identity_is_over_config_and_weights(tmp_path: Path) -> None:
         data = (checkpoint.folder / name).read_bytes()
         digest.update(len(name).to_bytes(4, "little") + name.encode())
         digest.update(len(data).to_bytes(8, "little") + data)
-    assert teacher_sha256(checkpoint) == digest.hexdigest()
+    assert checkpoint_sha256(checkpoint) == digest.hexdigest()
     (checkpoint.folder / "README.md").write_text("of no consequence")
-    assert teacher_sha256(checkpoint) == digest.hexdigest()
+    assert checkpoint_sha256(checkpoint) == digest.hexdigest()
     with (checkpoint.folder / "config.json").open("a") as config:
         config.write(" ")
-    assert teacher_sha256(checkpoint) != digest.hexdigest()
+    assert checkpoint_sha256(checkpoint) != digest.hexdigest()
 
 
 def test_weights_in_parts_are_all_in_the_identity(tmp_path: Path) -> None:
@@ -90,13 +91,13 @@ def test_weights_in_parts_are_all_in_the_identity(tmp_path: Path) -> None:
     names = weight_files(checkpoint)
     assert names[0] == "model.safetensors.index.json"
     assert len(names) > 2
-    before = teacher_sha256(checkpoint)
+    before = checkpoint_sha256(checkpoint)
     last = tmp_path / names[-1]
     last.write_bytes(last.read_bytes()[:-1] + b"\x7f")
-    assert teacher_sha256(checkpoint) != before
+    assert checkpoint_sha256(checkpoint) != before
     last.unlink()
     with pytest.raises(ModelError, match=f"weights in safetensors, found no {names[-1]}"):
-        teacher_sha256(checkpoint)
+        checkpoint_sha256(checkpoint)
 
 
 @pytest.mark.parametrize("part", ["../model.safetensors", "/etc/passwd", "model.bin"])
@@ -110,7 +111,7 @@ def test_parts_from_elsewhere_are_refused(part: str, tmp_path: Path) -> None:
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     checkpoint = saved(tmp_path)
     (checkpoint.folder / "model.safetensors").rename(checkpoint.folder / "pytorch_model.bin")
-    for use in (teacher_sha256, load):
+    for use in (checkpoint_sha256, load):
         with pytest.raises(ModelError, match=r"only pytorch_model\.bin, a pickle"):
             use(checkpoint)
 
@@ -120,7 +121,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     [
         (None, "found no such file"),
         ("{", "JSONDecodeError"),
-        ("[1]", "found other JSON"),
+        ("[1]", "found a list"),
         ('{"auto_map": {"AutoModel": "code.Model"}}', "auto_map .* never run"),
         (" " * (1 << 25), "found 33554432 bytes"),
     ],
@@ -159,26 +160,29 @@ def test_a_damaged_tokenizer_is_a_named_error(tmp_path: Path) -> None:
 
 def test_the_tokenizers_files_hold_no_padding_or_truncation(tmp_path: Path) -> None:
     checkpoint = locate(str(tiny_tokenizer(tmp_path)))
-    files = tokenizer_files(checkpoint)
-    assert sorted(files) == ["tokenizer.json", "tokenizer_config.json"]
-    assert tokenizer_files(checkpoint) == files
-    assert str(tmp_path) not in "".join(data.decode() for data in files.values())
     tokenizer = load_tokenizer(checkpoint)
+    files = tokenizer_files(tokenizer)
+    assert sorted(files) == ["tokenizer.json", "tokenizer_config.json"]
+    assert tokenizer_files(load_tokenizer(checkpoint)) == files
+    assert str(tmp_path) not in "".join(data.decode() for data in files.values())
     tokenizer(["a", "the film"], padding=True, truncation=True, max_length=4)
-    tokenizer.save_pretrained(tmp_path)
+    assert tokenizer_files(tokenizer) == files
+    tokenizer.save_pretrained(tmp_path)  # which has kept both
     assert json.loads((tmp_path / "tokenizer.json").read_text())["truncation"] is not None
-    assert tokenizer_files(checkpoint)["tokenizer.json"] == files["tokenizer.json"]
+    again = tokenizer_files(load_tokenizer(checkpoint))
+    assert again["tokenizer.json"] == files["tokenizer.json"]
 
 
 def test_the_identity_needs_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from mixkd.shared.models.checkpoint import teacher_sha256, locate, read_config\n"
+        "from mixkd.shared.models.checkpoint import checkpoint_sha256, read_config\n"
+        "from mixkd.shared.models.locate import locate\n"
         "from mixkd.teacher_cache.labels import teacher_columns\n"
         "checkpoint = locate(sys.argv[1])\n"
         "config = read_config(checkpoint)\n"
         "teacher_columns('t', config, 'single_label_classification', ('dull', 'bright'))\n"
-        "teacher_sha256(checkpoint)\n"
+        "checkpoint_sha256(checkpoint)\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)\n"
     )
     command = [sys.executable, "-c", code, str(saved(tmp_path).folder)]

@@ -6,6 +6,7 @@ The library reads a local folder in the Hub's layout here; the network's part is
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,6 +65,22 @@ def test_floats_are_a_regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "train": 18,
         "validation": 2,
     }
+
+
+def test_what_the_hub_knows_of_a_data_set_is_noted_flat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card may list several licences; a cache's notes are strings, numbers and booleans."""
+    import huggingface_hub
+
+    def described(self: object, name: str) -> SimpleNamespace:
+        return SimpleNamespace(sha=None, card_data=SimpleNamespace(license=["mit", "cc0-1.0"]))
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", described)
+    write(tmp_path, "train", PAIRS * 9)
+    about = loaded(monkeypatch, tmp_path).about
+    assert about["data_license"] == "mit, cc0-1.0"
+    assert "data_revision" not in about
 
 
 def test_rows_without_a_label_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

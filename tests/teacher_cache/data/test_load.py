@@ -14,8 +14,8 @@ import pytest
 from mixkd.shared.errors import CacheError, DataError, UsageError
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.teacher_cache.data.encode import tokenise
+from mixkd.teacher_cache.data.files import read_file
 from mixkd.teacher_cache.data.load import Data, DataSpec, load
-from mixkd.teacher_cache.data.sources import read_file
 from tests import miniature
 
 ROWS = [
@@ -70,7 +70,8 @@ def test_the_same_rows_in_every_format_are_the_same_data(tmp_path: Path, extensi
     assert data.label_names == ("bad", "good")
     assert data.splits["train"].labels.tolist() == [1, 0, 1, 0]
     assert data.splits["train"].labels.dtype == np.int64
-    assert data.about == {"task": "mood", "metric": "accuracy", "data": tmp_path.name}
+    assert data.about == {"task": "mood", "data": tmp_path.name}
+    assert data.metric == "accuracy"
     reference = write_rows(tmp_path / "reference", "jsonl", "validation").with_name("train.jsonl")
     write_rows(reference.parent, "jsonl")
     assert data.texts_sha256() == own(reference.parent).texts_sha256()
@@ -91,7 +92,7 @@ def test_without_validation_a_stratified_tenth_is_held_out_and_said(
 ) -> None:
     lines = [f"text {row}\t{'ab'[row % 10 < 3]}\n" for row in range(100)]
     file = write(tmp_path, "rows.tsv", "text\tlabel\n" + "".join(lines))
-    with caplog.at_level(logging.INFO, "mixkd"):
+    with caplog.at_level(logging.INFO, "mixkd.teacher_cache"):
         data = own(file)
     assert "a stratified tenth of train is held out: 10 of 100 rows" in caplog.text
     assert counts(data, "train") == {0: 63, 1: 27}
@@ -111,6 +112,8 @@ def test_both_validation_splits_of_mnli_are_read_from_a_folder(tmp_path: Path) -
     assert data.label_names == ("entailment", "neutral", "contradiction")
     assert data.splits["train"].text_b == [f"h{row}" for row in range(6)]
     (tmp_path / "validation_mismatched.tsv").unlink()
+    one = load(DataSpec(task="mnli", data=str(tmp_path)))
+    assert list(one.splits) == ["train", "validation_matched"]
     (tmp_path / "validation_matched.tsv").rename(tmp_path / "dev.tsv")
     assert list(load(DataSpec(task="mnli", data=str(tmp_path))).splits) == ["train", "validation"]
 
@@ -134,7 +137,7 @@ def test_decimal_labels_are_a_regression(tmp_path: Path, labels: str) -> None:
     data = own(tmp_path)
     assert data.problem_type == REGRESSION and data.label_names == ()
     assert data.splits["train"].labels.dtype == np.float32
-    assert data.about["metric"] == "pearson"
+    assert data.metric == "pearson"
 
 
 def test_stsb_is_a_regression_even_of_whole_numbers(tmp_path: Path) -> None:
@@ -212,12 +215,12 @@ TWO = "a\t0\nb\t1\n"
         (HEADER + "a\t0\nb\t0\n", HEADER + TWO, r"at least two classes, found only '0'"),
         (HEADER + "a\t0.5\n", HEADER + "b\t0.1\n", r"at least two training rows.*found 1; "),
         (HEADER + TWO, None, r"found 2, too few to hold out"),
-        (HEADER + "a\t0\nb\n", None, r"train.tsv, row 2: expected 2 columns .*found 1; mend"),
-        (HEADER + "a\tx\t0\n", None, r"train.tsv, row 1: expected 2 columns .*found 3; mend"),
+        (HEADER + "a\t0\nb\n", None, r"train.tsv, row 2: expected 2 columns .*found 1; correct"),
+        (HEADER + "a\tx\t0\n", None, r"train.tsv, row 1: expected 2 columns .*found 3; correct"),
         ("text\ttext\na\tb\n", None, r"header: expected a different name .*text, text"),
         (HEADER + "a\t0.5\nb\tnan\n", HEADER + "a\t0.5\n", r"row 2, .*finite number, found 'nan'"),
         (HEADER + TWO + "c\t\n", HEADER + TWO, r"train.tsv, row 3, .*'' \(no label\); remove"),
-        (HEADER + "a\rb\t0\n", None, r"train.tsv, line 2: expected a row .*mend the line"),
+        (HEADER + "a\rb\t0\n", None, r"train.tsv, line 2: expected a row .*; correct it"),
     ],
 )
 def test_bad_rows_are_named_in_one_line(
@@ -266,7 +269,9 @@ def test_files_that_are_not_what_they_say(tmp_path: Path) -> None:
     refused("rows.tsv", b"text\tlabel\ncaf\xe9\t0\n", r"expected UTF-8 text, found byte 0xe9 at")
     refused("rows.xlsx", b"PK", r"\.tsv, \.csv, \.jsonl, \.parquet, found the extension '\.xlsx'")
     refused("rows.parquet", b"not parquet at all", r"expected a parquet file, found")
-    refused("rows.csv", b'text,label\n"open,0\n', r"rows.csv, line .*unexpected end of data; mend")
+    refused(
+        "rows.csv", b'text,label\n"open,0\n', r"rows.csv, line .*unexpected end of data; correct"
+    )
 
 
 def test_folders_that_do_not_say_what_to_train_on(tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""Locate a model: a local folder, or a snapshot that the Hub's client fetches."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixkd.shared.errors import MalformedError, ModelError
+from mixkd.shared.models.library import first_line
+
+# The files of a model on the Hub that are fetched. Its subfolders hold exports to other runtimes.
+FETCHED = ["*.json", "*.txt", "*.model", "*.safetensors"]
+NOT_FETCHED = ["*/*"]
+
+
+class Trust(enum.Enum):
+    """How far the files of a model are trusted.
+
+    OWN is for a teacher, which the user names and runs. STRANGER is for a student, which may come
+    with a cache or from anybody: its files are checked before `transformers` sees them. Neither may
+    bring code of its own.
+    """
+
+    OWN = "own"
+    STRANGER = "stranger"
+
+    @property
+    def error(self) -> type[ModelError | MalformedError]:
+        """The class of errors about files that cannot be used."""
+        return ModelError if self is Trust.OWN else MalformedError
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A folder with a model, a tokenizer or both.
+
+    Attributes:
+        name: What the user called it, for messages.
+        folder: Where its files are.
+        about: Its Hub id and revision, or the folder's own name; no local path.
+        trust: How carefully its files are read.
+    """
+
+    name: str
+    folder: Path
+    about: dict[str, str]
+    trust: Trust = Trust.OWN
+
+    @classmethod
+    def of_folder(cls, folder: Path, trust: Trust) -> Checkpoint:
+        """Take a local folder as it is."""
+        return cls(str(folder), folder, {}, trust)
+
+
+def locate(name: str, trust: Trust = Trust.OWN) -> Checkpoint:
+    """Find the folder of a model by path or Hub id; an existing path wins.
+
+    Raises:
+        ModelError: If it is a file, or neither a folder nor a model that can be fetched.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return Checkpoint(name, path, {"teacher": path.resolve().name}, trust)
+    if path.exists():
+        raise ModelError(
+            name,
+            expected="a model's folder",
+            found="a file",
+            do="give the folder that holds its config.json",
+        )
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise ModelError(
+            name,
+            expected="a model's folder or a Hub id such as textattack/bert-base-uncased-RTE",
+            found="no such folder",
+            do="check the path",
+        )
+    folder = _fetch(name)
+    # The client names a snapshot's folder after the commit that the revision resolves to.
+    return Checkpoint(name, folder, {"teacher": name, "teacher_revision": folder.name}, trust)
+
+
+def _fetch(hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=FETCHED, ignore_patterns=NOT_FETCHED))
+    except Exception as error:  # the client's transport changes with its version, errors included
+        raise ModelError(
+            hub_id,
+            expected="a folder, or a model that the Hub gives out",
+            found=first_line(error),
+            do="check the name and the connection, or give a folder",
+        ) from error
