@@ -17,8 +17,10 @@ from pathlib import Path
 
 import click
 
-from mixkd.shared.cache import codecs as shards
-from mixkd.shared.cache.reader import Cache, check_file
+from mixkd.shared.cache.codecs import CODECS
+from mixkd.shared.cache.folder import CacheFolder
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.verify import verify_cache
 from scripts.bench import synthetic
 
 
@@ -33,7 +35,7 @@ def decode_unchecked(root: Path) -> None:
     for record in cache.seal.shards:
         data = (root / record.file).read_bytes()
         layout = cache.identity.layout(record.kind, record.start, record.stop)
-        shards.decode(record.shard_format, layout, data, root / record.file)
+        record.codec.decode(layout, data, root / record.file)
 
 
 def read_default(root: Path) -> None:
@@ -43,11 +45,11 @@ def read_default(root: Path) -> None:
     for record in cache.pair_records:
         cache.read(record)
     for file in cache.seal.files:
-        check_file(root, file)
+        CacheFolder(root).check_file(file)
 
 
 def verify_clean(root: Path, deep: bool = False) -> None:
-    findings = verify(root, deep)
+    findings = verify_cache(root, deep)
     if findings:
         raise RuntimeError(findings[0].message)
 
@@ -81,7 +83,7 @@ def main(pairs: tuple[int, ...], rounds: int) -> None:
     print("| pairs | format | MB | " + " | ".join(f"{way} s (ratio)" for way in WAYS) + " |")
     print("|---" * (3 + len(WAYS)) + "|")
     for count in pairs:
-        for shard_format in shards.FORMATS:
+        for shard_format in CODECS:
             with tempfile.TemporaryDirectory() as folder:
                 root = synthetic.build(Path(folder) / "cache", count, shard_format)
                 size_bytes = sum(path.stat().st_size for path in (root / "data").iterdir())

@@ -3,7 +3,7 @@
     python -m scripts.bench.synthetic FOLDER 100000000
     python -m scripts.bench.streaming FOLDER [BATCH_SIZE]
 
-Prints JSON: seconds to open, rows a second, rows that came not once or with other logits, and
+Prints JSON: seconds to open, rows per second, rows that came not once or with other logits, and
 anonymous memory (what the process holds itself, files apart) before, after opening, and at most.
 What the allocator kept of the parsing is given back first: whether glibc does so by itself depends
 on chance in the heap, and would move the middle figure by 20 MiB.
@@ -51,8 +51,7 @@ def stream(root: Path, batch_size: int) -> dict[str, float]:
             numbers = order.window(*divmod(windows, order.windows_per_epoch)).pairs
             numbers = numbers[: len(pairs) - streamed]
             rows = pairs.rows(numbers)
-            columns = {"left": rows.left, "right": rows.right, "lam": rows.lam}
-            wrong += int((rows.logits != expected(teacher, columns)).any(axis=1).sum())
+            wrong += int((rows.known_logits != expected(teacher, rows)).any(axis=1).sum())
             times[numbers] += 1
             streamed, windows = streamed + len(numbers), windows + 1
             most_mib = max(most_mib, anonymous_mib())

@@ -189,8 +189,12 @@ class _Versioned(msgspec.Struct):
     format: int
 
 
+class _OldAbout(msgspec.Struct):
+    shard_format: msgspec.Raw
+
+
 class _OldHeader(msgspec.Struct):
-    about: dict[str, msgspec.Raw]
+    about: _OldAbout
 
 
 def decode_versioned(data: bytes, kind: type[Kind], where: object, limit_bytes: int) -> Kind:
@@ -227,16 +231,15 @@ def _check_old(data: bytes, where: object) -> None:
     except (ValueError, RecursionError):
         return
     try:
-        old = "shard_format" in msgspec.json.decode(data, type=_OldHeader).about
+        msgspec.json.decode(data, type=_OldHeader)
     except (ValueError, RecursionError):
         return
-    if old:
-        raise VersionError(
-            where,
-            expected=f"the released layout of format {FORMAT_VERSION}",
-            found="the layout used before the first release",
-            do="build the cache again with another --out",
-        )
+    raise VersionError(
+        where,
+        expected=f"the released layout of format {FORMAT_VERSION}",
+        found="the layout used before the first release",
+        do="build the cache again with another --out",
+    )
 
 
 def check_order(files: tuple[CoveredFile, ...], where: object) -> None:

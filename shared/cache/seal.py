@@ -11,13 +11,14 @@ import msgspec
 
 from mixkd.shared.cache.header import CoveredFile, check_order, decode_versioned
 from mixkd.shared.cache.records import Record
-from mixkd.shared.json_values import Count, Sha256, Value, dumps, malformed
+from mixkd.shared.json_values import Count, Sha256, Value, decode, dumps, malformed
 
 MANIFEST = "MANIFEST.json"
 SEALS = "seals"
 SEAL_LIMIT_BYTES = 64 * 2**20
 SHARDS_LIMIT = 1_000_000
 SCORES_LIMIT_BYTES = 2**20
+Scores = dict[str, dict[str, float]]
 
 
 class Rows(Value, frozen=True, kw_only=True):
@@ -27,19 +28,12 @@ class Rows(Value, frozen=True, kw_only=True):
     pairs: Count
 
 
-class _Outline(msgspec.Struct):
-    """What is looked at before the rest: a table of numbers takes 20 times the room of its text."""
-
-    scores: msgspec.Raw
-
-
-class Seal(Value, frozen=True, kw_only=True):
+class _Covered(Value, frozen=True, kw_only=True):
     """The complete rows of a cache and everything that a reader uses.
 
     Attributes:
         shards: The records, originals first, each kind in order of its rows.
         files: `cache.json` and all under `examples/`, `tokenizer/` and `student_init/`, by path.
-        scores: Split -> metric -> the stored logits' score against the stored labels.
     """
 
     format: Literal[1]
@@ -47,7 +41,25 @@ class Seal(Value, frozen=True, kw_only=True):
     rows: Rows
     shards: tuple[Record, ...]
     files: tuple[CoveredFile, ...]
-    scores: dict[str, dict[str, float]]
+
+
+class _Seal(_Covered, frozen=True, kw_only=True):
+    """A seal whose scores are still text: a table of numbers takes 20 times the room of its text.
+
+    A key may be given twice, so only what is decoded later cannot be decoded too often.
+    """
+
+    scores: msgspec.Raw
+
+
+class Seal(_Covered, frozen=True, kw_only=True):
+    """What `MANIFEST.json` says: everything that a reader uses, and the proof of alignment.
+
+    Attributes:
+        scores: Split -> metric -> the stored logits' score against the stored labels.
+    """
+
+    scores: Scores
 
     @property
     def length(self) -> tuple[int, int]:
@@ -65,10 +77,10 @@ class Seal(Value, frozen=True, kw_only=True):
         Raises:
             MalformedError, VersionError: Naming what is wrong.
         """
-        outline = decode_versioned(data, _Outline, where, SEAL_LIMIT_BYTES)
-        if len(bytes(outline.scores)) > SCORES_LIMIT_BYTES:
-            raise malformed(where, f"scores of at most {SCORES_LIMIT_BYTES} bytes", "more")
-        seal = decode_versioned(data, cls, where, SEAL_LIMIT_BYTES)
+        text = decode_versioned(data, _Seal, where, SEAL_LIMIT_BYTES)
+        scores = decode(bytes(text.scores), Scores, f"{where}, scores", SCORES_LIMIT_BYTES)
+        covered = {name: getattr(text, name) for name in _Covered.__struct_fields__}
+        seal = cls(**covered, scores=scores)
         seal._check(where)
         return seal
 

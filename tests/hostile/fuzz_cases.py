@@ -7,19 +7,23 @@ name that its digest gives it, and always a MANIFEST.json with a seal of its own
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
+
+from mixkd.shared.cache.header import HEADER, Identity
+from mixkd.shared.cache.seal import MANIFEST, seal_name
 from mixkd.shared.json_values import sha256_hex
 from tests import numpy_caches
+from tests.goldens import make as golden
 from tests.hostile import fuzz_bytes, fuzz_json
 from tests.hostile.fuzz_json import spelled
+from tests.hostile.sign import with_files
 
-GOLDENS = Path(__file__).parents[1] / "goldens"
 # What is attacked, and how often: the formats' decoders most.
 TARGETS = {"shard": 42, "examples": 18, "seal": 20, "cache.json": 14, "record": 4, "other file": 2}
 CASES_BETWEEN_VERIFIED = 8
@@ -75,9 +79,9 @@ class Case:
 
 
 def good_caches(folder: Path) -> dict[str, Good]:
-    """Made in `folder`: the goldens, and two of regression without types, in either format."""
+    """Made in `folder`: of three classes, and of regression without types, in either format."""
     for name in numpy_caches.FORMATS:
-        shutil.copytree(GOLDENS / f"format-1-{name}", folder / f"golden-{name}")
+        golden.make(folder / f"golden-{name}", name)
         root = folder / f"regression-{name}"
         numpy_caches.sealed(root, 20, name, classes=1, logits_dtype="float16")
     return {root.name: good_cache(root) for root in sorted(folder.iterdir())}
@@ -111,7 +115,7 @@ def draw(random: Random, goods: Mapping[str, Good]) -> Case:
         data, steps = _text(random, good.files[name], [good.files[n] for n in good.names(target)])
     if target == "record":
         return Case(good.name, {name: data}, name, [], [f"{name}: {steps}"])
-    files, names = signed(good.seal, {name: data})
+    files, names = signed(good.seal, with_header(good, {name: data}))
     return Case(good.name, files, names[name], [sha256_hex(data)], [f"{name}: {steps}"])
 
 
@@ -119,30 +123,35 @@ def signed(
     seal: dict[str, Any], contents: Mapping[str, bytes]
 ) -> tuple[dict[str, bytes], dict[str, str]]:
     """The changed files with records and a seal that fit them, and old name -> new name."""
-    files, names = {}, {}
-    for entry in seal["shards"] + seal["files"]:
-        data = contents.get(old := entry["file"])
+    files, names = dict(contents), {name: name for name in contents}
+    for record in seal["shards"]:
+        old = record["file"]
+        data = files.pop(old, None)
         if data is None:
             continue
-        sha256 = sha256_hex(data)
-        entry["bytes"], entry["sha256"] = len(data), sha256
-        if "kind" in entry:
-            suffix = old.rpartition(".")[2]
-            entry["file"] = f"data/{entry['kind']}-{entry['start']:09d}-{sha256[:12]}.{suffix}"
-        names[old] = entry["file"]
-        files[entry["file"]] = data
-    return {**files, **sealed(seal)}, names
+        sha256, suffix = sha256_hex(data), old.rpartition(".")[2]
+        record["bytes"], record["sha256"] = len(data), sha256
+        record["file"] = f"data/{record['kind']}-{record['start']:09d}-{sha256[:12]}.{suffix}"
+        names[old] = record["file"]
+        files[record["file"]] = data
+    covered = {name: data for name, data in files.items() if not name.startswith("data/")}
+    seal["files"] = with_files(seal["files"], covered)
+    return {**files, **sealed(spelled(seal))}, names
 
 
-def sealed(seal: Any) -> dict[str, bytes]:
-    """MANIFEST.json and its copy under `seals/`; any value, with the digest of the rest of it."""
-    digest = "0" * 64
-    if isinstance(seal, dict):
-        if seal.pop("digest", None) is not None or "format" in seal:
-            digest = sha256_hex(spelled(seal))
-        seal = {**seal, "digest": digest}
-    data = spelled(seal)
-    return {"MANIFEST.json": data, f"seals/{digest[:12]}.json": data}
+def with_header(good: Good, contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The contents, and a cache.json that lists those which are covered beside the shards."""
+    covered = {name: data for name, data in contents.items() if not name.startswith("data/")}
+    if not covered:
+        return dict(contents)
+    header = json.loads(good.files[HEADER])
+    header["files"] = with_files(header["files"], covered)
+    return {**contents, HEADER: spelled(header)}
+
+
+def sealed(data: bytes) -> dict[str, bytes]:
+    """MANIFEST.json of any bytes, and its copy under the name in `seals/` that makes it valid."""
+    return {MANIFEST: data, seal_name(sha256_hex(data)): data}
 
 
 def _seal(random: Random, good: Good, others: list[Good]) -> Case:
@@ -153,17 +162,14 @@ def _seal(random: Random, good: Good, others: list[Good]) -> Case:
             fuzz_bytes.Anatomy(()),
             [good.files["cache.json"]],
         )
-        return Case(
-            good.name, {"MANIFEST.json": data}, "MANIFEST.json", [sha256_hex(data)], [steps]
-        )
+        return Case(good.name, sealed(data), MANIFEST, [sha256_hex(data)], [steps])
     seal: Any = good.seal
     steps_taken = []
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         seal, step = fuzz_json.mutate(random, seal, [other.seal for other in others])
         steps_taken.append(f"MANIFEST.json: {step}")
-    files = sealed(seal)
-    watched = [sha256_hex(files["MANIFEST.json"])]
-    return Case(good.name, files, "MANIFEST.json", watched, steps_taken)
+    files = sealed(spelled(seal, random.random() < 0.5))
+    return Case(good.name, files, MANIFEST, [sha256_hex(files[MANIFEST])], steps_taken)
 
 
 def _cache_file(random: Random, good: Good, others: list[Good]) -> Case:
@@ -185,8 +191,8 @@ def _cache_file(random: Random, good: Good, others: list[Good]) -> Case:
             value = {**value, place: inner} if place else inner
             steps.append(f"cache.json: {step} of {place or 'all'}")
         if _has_identity(value):
-            value["fingerprint"] = sha256_hex(spelled(value["identity"]))
-        data = spelled(value)
+            value["fingerprint"] = fingerprint(value["identity"])
+        data = spelled(value, random.random() < 0.5)
     contents = {"cache.json": data}
     if _has_identity(value) and isinstance(value.get("fingerprint"), str):
         old, new = seal["fingerprint"], value["fingerprint"]
@@ -197,8 +203,27 @@ def _cache_file(random: Random, good: Good, others: list[Good]) -> Case:
             steps.append("its fingerprint in all shards")
         if random.random() < 0.5:
             seal["rows"]["originals"] = _originals(value["identity"], seal["rows"]["originals"])
+    if random.random() < 0.5:
+        seal["files"] = _listed(value, seal["files"])
     files, _ = signed(seal, contents)
     return Case(good.name, files, "cache.json", [sha256_hex(data)], steps)
+
+
+def fingerprint(identity: Any) -> str:
+    """The right one of an identity; of what is none, something."""
+    try:
+        return msgspec.convert(identity, Identity).fingerprint
+    except (ValueError, RecursionError):
+        return sha256_hex(spelled(identity))
+
+
+def _listed(header: Any, otherwise: list[Any]) -> list[Any]:
+    """The files that a changed header lists, where they can be put in order."""
+    files = header.get("files") if isinstance(header, dict) else None
+    named = isinstance(files, list) and all(
+        isinstance(file, dict) and isinstance(file.get("path"), str) for file in files
+    )
+    return list(files) if named and isinstance(files, list) else otherwise
 
 
 def _has_identity(value: Any) -> bool:
@@ -224,8 +249,8 @@ def _originals(identity: Any, otherwise: int) -> Any:
 
 
 def _text(random: Random, data: bytes, others: list[bytes]) -> tuple[bytes, str]:
-    """A JSON file changed as bytes or as a value."""
+    """A JSON file changed as bytes or as a value, canonical or not."""
     if random.random() < 0.5:
         return fuzz_bytes.mutated(random, data, fuzz_bytes.Anatomy(()), others)
     value, steps = fuzz_json.mutate(random, json.loads(data), [json.loads(o) for o in others])
-    return spelled(value), steps
+    return spelled(value, random.random() < 0.5), steps

@@ -166,13 +166,17 @@ def _set(value: Any, path: Path, new: Any) -> Any:
     return value
 
 
-def spelled(value: Any) -> bytes:
-    """Canonical where the value has a canonical text, and as near to it as can be where not."""
+def spelled(value: Any, canonical: bool = True) -> bytes:
+    """Canonical where the value has a canonical text, and as near to it as can be where not.
+
+    A reader is to take any other spelling too, which `canonical=False` gives: without spaces, keys
+    as they come, characters beyond ASCII escaped.
+    """
     deep = b"[" * 2000 + b"]" * 2000 + b"\n"
     if len(max(paths(value), key=len)) > LEVELS_SPELLED:
         return deep
     try:
-        data = dumps(value)
+        data = dumps(value) if canonical else json.dumps(value, separators=(",", ":")).encode()
         return data if len(data) <= SPELLED_LIMIT_BYTES else deep
     except ValueError:  # not a number, infinity, text that is no Unicode, more than 4300 digits
         pass

@@ -24,14 +24,17 @@ from typing import Any
 
 import numpy as np
 
-import mixkd.shared.cache.codecs
 import mixkd.shared.cache.reader
-from mixkd.shared.cache.header import CacheFile
-from mixkd.shared.cache.reader import Cache, read_record
+from mixkd.shared.cache.codecs import CODECS
+from mixkd.shared.cache.folder import CacheFolder
+from mixkd.shared.cache.header import Header
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.records import Record
+from mixkd.shared.cache.repair import repair_cache
 from mixkd.shared.cache.seal import Seal
+from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import CacheError
 from mixkd.shared.examples import Examples
-from mixkd.shared.json_values import dumps
 from tests.hostile.opener import anonymous_bytes
 
 MEMORY_BYTES = 64 * 2**20
@@ -52,14 +55,13 @@ def read_everything(root: Path, first: str) -> None:
         Unsound: If it did not refuse what it should have.
     """
     if first.startswith("commits/"):
-        record = read_record(root, first)
-        _require(record.to_bytes() == (root / first).read_bytes(), "the record's own bytes")
+        _require_same(CacheFolder(root).record(first))
         return
     cache = Cache.open(root)
     if first.endswith(".json"):
-        _require(cache.seal.to_bytes() == (root / "MANIFEST.json").read_bytes(), "its seal's bytes")
-        _require(cache.file.to_bytes() == (root / "cache.json").read_bytes(), "cache.json's bytes")
-        Cache.open(root, seal=cache.pin)
+        _require_same(cache.seal)
+        _require_same(cache.header)
+        Cache.open(root, pin=cache.pin)
     changed = [record for record in cache.seal.shards if record.file == first]
     for record in changed:
         _read_shard(cache, record)
@@ -98,6 +100,12 @@ def _read_examples(cache: Cache, split: Any) -> None:
         _require(texts is None or len(texts.to_pylist()) == split.rows, "a text in each row")
 
 
+def _require_same(value: Record | Seal | Header) -> None:
+    """Whatever spelling it was read from, its own one must say the same."""
+    again = type(value).from_bytes(value.to_bytes(), "again")
+    _require(again == value, f"a {type(value).__name__} that can be written and read")
+
+
 def _require(sound: bool, what: str) -> None:
     if not sound:
         raise Unsound(f"accepted without {what}")
@@ -106,8 +114,8 @@ def _require(sound: bool, what: str) -> None:
 class Parsers:
     """Notes which contents reach a parser after their digest was found right.
 
-    A shard and examples reach theirs only so. cache.json is parsed first and then compared with the
-    seal, in which every case signs it. A seal holds its own digest, which is computed here again.
+    A seal, a shard and examples reach theirs only so. cache.json is parsed first and then compared
+    with the seal, in which every case signs it.
     """
 
     def __init__(self) -> None:
@@ -119,17 +127,14 @@ class Parsers:
         vars(mixkd.shared.cache.reader)["metrics"] = remembered(
             vars(mixkd.shared.cache.reader)["metrics"]
         )
-        mixkd.shared.cache.codecs.decode = self._noting(mixkd.shared.cache.codecs.decode, 2)
-        for kind in (Examples, CacheFile, Seal):
-            kind.from_bytes = staticmethod(self._noting(kind.from_bytes, 0))  # type: ignore[method-assign]
+        for codec in map(type, CODECS.values()):
+            codec.decode = self._noting(codec.decode, 2)  # type: ignore[method-assign]
+        for kind in (Examples, Header, Seal):
+            kind.from_bytes = staticmethod(self._noting(kind.from_bytes, 0))  # type: ignore
 
     def _noting(self, parse: Callable[..., Any], position: int) -> Callable[..., Any]:
-        of_a_seal = getattr(parse, "__self__", None) is Seal
-
         def noting(*given: Any) -> Any:
-            data = given[position]
-            if sha256(data).hexdigest() in self.watched:
-                self.reached |= not of_a_seal or digest_is_right(data)
+            self.reached |= sha256(given[position]).hexdigest() in self.watched
             return parse(*given)
 
         return noting
@@ -145,16 +150,6 @@ def remembered(score: Callable[..., Any]) -> Callable[..., Any]:
         return known[key]
 
     return found
-
-
-def digest_is_right(data: bytes) -> bool:
-    """Whether a seal is canonical and names the digest of its own content."""
-    try:
-        value = json.loads(data)
-        canonical = dumps(value) == data
-        return canonical and value.pop("digest") == sha256(dumps(value)).hexdigest()
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return False
 
 
 def verdict(root: Path, first: str, verified: bool) -> dict[str, Any]:
@@ -183,10 +178,10 @@ def _outcome(run: Callable[[], object]) -> dict[str, Any]:
 
 def _look(root: Path, refused: bool) -> None:
     """Verify and plan a repair, neither of which may fail where reading did."""
-    wrong = [finding.message for finding in verify(root, deep=True) if not finding.harmless]
+    wrong = [finding.message for finding in verify_cache(root, deep=True) if not finding.harmless]
     _require(bool(wrong) or not refused, "a finding of verify, though a reader refused it")
     _require(all(message.isprintable() for message in wrong), "printable findings")
-    repair(root, dry_run=True)
+    repair_cache(root, dry_run=True)
 
 
 def _fault(error: CacheError) -> str | None:

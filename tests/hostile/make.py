@@ -11,15 +11,35 @@ import sys
 from pathlib import Path
 
 from tests.goldens.make import make as make_good
-from tests.hostile import make_arrow, make_examples, make_files, make_hdf5
-from tests.hostile.registry import HOSTILE, Hostile
+from tests.hostile import (
+    make_arrow,
+    make_bombs,
+    make_examples,
+    make_files,
+    make_hdf5,
+    make_json,
+    make_links,
+)
+from tests.hostile.registry import HARMLESS, HOSTILE, Hostile
 
-__all__ = ["HOSTILE", "Hostile", "make_arrow", "make_examples", "make_files", "make_hdf5"]
+__all__ = [
+    "HARMLESS",
+    "HOSTILE",
+    "Hostile",
+    "make_arrow",
+    "make_bombs",
+    "make_examples",
+    "make_files",
+    "make_hdf5",
+    "make_json",
+    "make_links",
+]
 
 if __name__ == "__main__":
-    for name in sys.argv[2:] or HOSTILE:
+    both = {**HOSTILE, **HARMLESS}
+    for name in sys.argv[2:] or both:
         folder = Path(sys.argv[1]) / name
         folder.mkdir(parents=True)
         (folder / "bait").write_bytes(b"bait")
-        spoiled = make_good(folder / "cache", HOSTILE[name].shard_format)
-        HOSTILE[name].spoil(spoiled, folder / "bait")
+        spoiled = make_good(folder / "cache", both[name].shard_format)
+        both[name].spoil(spoiled, folder / "bait")

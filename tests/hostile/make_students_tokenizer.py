@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.hostile.sign import sign
+from tests.hostile.sign import sign, unlist
 from tests.hostile.student_registry import (
     MALFORMED,
     MEMORY_BYTES,
@@ -211,8 +211,4 @@ def tokenizer_special_tokens_of_many(root: Path, bait: Path) -> None:
 def tokenizer_without_vocabulary(root: Path, bait: Path) -> None:
     """transformers makes up a tokenizer that knows no words."""
     (root / VOCABULARY).unlink()
-
-    def edit(seal: dict[str, Any]) -> None:
-        seal["files"] = [file for file in seal["files"] if file["file"] != VOCABULARY]
-
-    sign(root, edit=edit)
+    sign(root, edit_header=unlist(VOCABULARY))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.hostile.sign import sign
+from tests.hostile.sign import sign, unlist
 from tests.hostile.student_registry import (
     CONFIG,
     MALFORMED,
@@ -210,8 +210,5 @@ def weights_in_no_seal(root: Path, bait: Path) -> None:
     (root / WEIGHTS).rename(root / START / "w.tmp-1.safetensors")
     names = header_of((root / START / "w.tmp-1.safetensors").read_bytes()).keys() - {"__metadata__"}
     table = {"weight_map": dict.fromkeys(sorted(names), "w.tmp-1.safetensors")}
-
-    def edit(seal: dict[str, Any]) -> None:
-        seal["files"] = [file for file in seal["files"] if file["file"] != WEIGHTS]
-
-    sign(root, {f"{START}/model.safetensors.index.json": json.dumps(table).encode()}, edit=edit)
+    index = json.dumps(table).encode()
+    sign(root, {f"{START}/model.safetensors.index.json": index}, edit_header=unlist(WEIGHTS))

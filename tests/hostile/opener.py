@@ -23,6 +23,7 @@ from mixkd.shared.errors import CacheError
 from tests.faults.reading import read_all
 
 SECONDS = 50
+CPU_SECONDS = 10
 CHECKOUT = Path(__file__).resolve().parents[2]
 Open = Callable[[Path, int], dict[str, Any]]
 
@@ -75,6 +76,7 @@ def attempt_in_child(
     if child == 0:
         limit = anonymous_bytes() + memory_bytes
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         signal.alarm(seconds)
         os.write(write_end, json.dumps(run(root)).encode())
         os._exit(0)

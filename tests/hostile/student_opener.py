@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mixkd.student_train.opening import open_caches
+from mixkd.shared.cache.reader import Cache
 from mixkd.student_train.student import load
 from tests.hostile import opener
 
@@ -32,7 +32,9 @@ FORBIDDEN = (
 
 
 def load_student(root: Path) -> None:
-    load(open_caches([root], None, None)[0], None, None, seed=0)
+    cache = Cache.open(root)
+    cache.check_alignment()
+    load(cache, None, None, seed=0)
 
 
 def attempt(root: Path) -> dict[str, Any]:

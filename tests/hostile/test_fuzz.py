@@ -18,7 +18,7 @@ from tests import tiers
 from tests.conftest import Tally
 from tests.hostile import fuzz
 from tests.hostile.fuzz_cases import Case, Good, draw, good_caches, sealed, signed
-from tests.hostile.fuzz_json import nested
+from tests.hostile.fuzz_json import nested, spelled
 
 FINDS = Path(__file__).parent / "finds"
 LEAST_PAST = 0.25  # of the executions: else digests are fuzzed, not parsers
@@ -80,7 +80,7 @@ def test_drawn_mutations(bench: Bench, count: int, tally: Tally) -> None:
 def edited(good: Good, edit: Callable[[dict[str, Any]], object]) -> Case:
     seal = good.seal
     edit(seal)
-    return Case(good.name, sealed(seal), "MANIFEST.json", [])
+    return Case(good.name, sealed(spelled(seal)), "MANIFEST.json", [])
 
 
 def deep_made(seal: dict[str, Any]) -> None:
@@ -90,39 +90,67 @@ def deep_made(seal: dict[str, Any]) -> None:
 
 def file_of_5000_digits(seal: dict[str, Any]) -> None:
     """A starting point of as many layers: more digits than Python turns into an integer."""
-    entry = {"file": f"student_init/{'1' * 5000}-layers/config.json", "bytes": 3}
+    entry = {"path": f"student_init/{'1' * 5000}-layers/config.json", "bytes": 3}
     seal["files"] = [*seal["files"], {**entry, "sha256": "0" * 64}]
-    seal["files"].sort(key=lambda file: str(file["file"]))
+    seal["files"].sort(key=lambda file: str(file["path"]))
 
 
 def long_file(seal: dict[str, Any]) -> None:
     """A name that no disk holds, in a message about all files of its folder."""
-    seal["files"][-1]["file"] = f"tokenizer/{'t' * 5000}.json"
+    seal["files"][-1]["path"] = f"tokenizer/{'t' * 5000}.json"
 
 
 def long_format(seal: dict[str, Any]) -> None:
+    seal["format"] = 10**4000
+
+
+def long_format_of_a_record(seal: dict[str, Any]) -> None:
     seal["shards"][0]["format"] = 10**4000
 
 
 def integral_beta(good: Good) -> Case:
-    """1 where a builder writes 1.0, under the fingerprint of 1.0."""
+    """1 where a builder writes 1.0: the same identity, under another spelling's fingerprint."""
+    value = json.loads(good.files["cache.json"])
+    value["identity"]["mixup"]["beta"] = 1
+    return under(good, value, sha256_hex(dumps(value["identity"])))
+
+
+def right_integral_beta(good: Good) -> Case:
+    """The same spelling under the fingerprint of the value: it is read."""
     value = json.loads(good.files["cache.json"])
     value["identity"]["mixup"]["beta"] = 1.0
-    value["fingerprint"] = sha256_hex(dumps(value["identity"]))
+    fingerprint = sha256_hex(dumps(value["identity"]))
     value["identity"]["mixup"]["beta"] = 1
-    seal = {**good.seal, "fingerprint": value["fingerprint"]}
+    return under(good, value, fingerprint)
+
+
+def under(good: Good, header: dict[str, Any], fingerprint: str) -> Case:
+    """A header, with a fingerprint in all that repeats it."""
+    header["fingerprint"] = fingerprint
+    seal = {**good.seal, "fingerprint": fingerprint}
     for record in seal["shards"]:
-        record["fingerprint"] = value["fingerprint"]
-    files, _ = signed(seal, {"cache.json": dumps(value)})
+        record["fingerprint"] = fingerprint
+    old = json.loads(good.files["cache.json"])["fingerprint"].encode()
+    shards = {
+        name: data.replace(old, fingerprint.encode())
+        for name, data in good.files.items()
+        if name.startswith("data/")
+    }
+    files, _ = signed(seal, {"cache.json": dumps(header), **shards})
     return Case(good.name, files, "cache.json", [])
 
 
-FOUND: dict[str, tuple[Callable[[Good], Case], str]] = {
+FOUND: dict[str, tuple[Callable[[Good], Case], str | None]] = {
     "deep made": (lambda good: edited(good, deep_made), "MalformedError"),
     "file of 5000 digits": (lambda good: edited(good, file_of_5000_digits), "MalformedError"),
     "long file": (lambda good: edited(good, long_file), "MalformedError"),
     "long format": (lambda good: edited(good, long_format), "VersionError"),
+    "long format of a record": (
+        lambda good: edited(good, long_format_of_a_record),
+        "MalformedError",
+    ),
     "integral beta": (integral_beta, "MalformedError"),
+    "integral beta of a right fingerprint": (right_integral_beta, None),
 }
 
 
@@ -166,7 +194,7 @@ def read(root, first):
     elif first == "long": raise CacheError(root / ("a" * 5000), expected=1, found=2, do="go")
     else: good(root, first)
 fuzz_reader.read_everything, fuzz_reader.SECONDS = read, 2
-fuzz_reader.verify = lambda root, deep: []
+fuzz_reader.verify_cache = lambda root, deep: []
 fuzz_reader.main(pathlib.Path(sys.argv[1]))
 """
 FAULTS = {

@@ -1,4 +1,7 @@
-"""Hostile caches are refused by name, in bounded memory, and never make a reader open the bait."""
+"""Hostile caches are refused by name, in bounded memory, and never make a reader open the bait.
+
+The bait is named in files of the cache; where a link of the cache leads is another matter.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.conftest import Tally
 from tests.goldens import make as good
-from tests.hostile.make import HOSTILE
+from tests.hostile.make import HARMLESS, HOSTILE, Hostile
 from tests.hostile.opener import Open, opening
 from tests.hostile.registry import MEMORY_BYTES
 from tests.hostile.watch import Watch
@@ -37,13 +41,33 @@ def test_a_good_cache_is_read_within_the_limits(
     assert open_cache(caches[shard_format], MEMORY_BYTES) == {"error": None, "text": ""}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
+def names(caches: dict[str, Hostile]) -> list[ParameterSet]:
+    """Those that take long to make and to read are slow."""
+    return [
         pytest.param(name, marks=[pytest.mark.slow] if one.memory_bytes > MEMORY_BYTES else [])
-        for name, one in HOSTILE.items()
-    ],
-)
+        for name, one in caches.items()
+    ]
+
+
+@pytest.mark.parametrize("name", names(HARMLESS))
+def test_odd_but_harmless(
+    open_cache: Open, caches: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    harmless = HARMLESS[name]
+    root = Path(shutil.copytree(caches[harmless.shard_format], tmp_path / "cache"))
+    bait = tmp_path / "bait"
+    bait.write_bytes(b"bait")
+    harmless.spoil(root, bait)
+    with Watch(bait) as watch:
+        assert open_cache(root, harmless.memory_bytes) == {"error": None, "text": ""}
+        assert not watch.opened()
+
+
+def test_no_cache_needs_more_than_a_gibibyte() -> None:
+    assert max(one.memory_bytes for one in [*HOSTILE.values(), *HARMLESS.values()]) <= 2**30
+
+
+@pytest.mark.parametrize("name", names(HOSTILE))
 def test_refused(
     open_cache: Open, caches: dict[str, Path], tmp_path: Path, name: str, tally: Tally
 ) -> None:

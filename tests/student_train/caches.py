@@ -60,7 +60,6 @@ def make_cache(
         keep_texts=text,
         batch_tokens=512,
         pad_id=model.pad_id,
-        made={"torch": "test"},
         label_names=names or (() if classes == 1 else label_names(classes)),
         teacher_sha256=checkpoint_sha256(checkpoint),
         max_length=64,

@@ -16,7 +16,7 @@ from mixkd.shared.cache.records import Record
 from mixkd.shared.cache.seal import Seal
 from mixkd.shared.errors import CacheError
 from mixkd.shared.json_values import sha256_hex
-from mixkd.student_train.order import State
+from mixkd.student_train.state import State
 from tests.hostile.fuzz_json import at, paths, spelled
 
 GOLDEN = Path(__file__).parents[2] / "goldens" / "format-1-arrow"
