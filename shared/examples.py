@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mixkd.shared.cache.codecs.arrow import decode_batch, encode_batch
+from mixkd.shared.arrow_ipc import decode_batch, encode_batch
 from mixkd.shared.errors import MalformedError
 from mixkd.shared.metrics import REGRESSION
 from mixkd.shared.mixup import MixBatch
@@ -97,17 +97,20 @@ class Examples:
         """Return the examples themselves, as mixes (i, i, 1)."""
         return self.mixes(PairTable.originals(rows), pad_id)
 
-    def to_bytes(self) -> bytes:
-        """The Arrow IPC file of this split (columns: `shared/cache/seal.py`)."""
+    def columns(self) -> dict[str, pa.Array | None]:
+        """Return the columns as Arrow arrays over the same buffers, None where there is none."""
         ids, types = self.input_ids, self.token_type_ids
-        columns = {
+        return {
             "text_a": self.text_a,
             "text_b": self.text_b,
             "label": pa.array(self.labels),
             "input_ids": _list_array(ids),
             "token_type_ids": None if types is None else _list_array(types),
         }
-        present = {name: column for name, column in columns.items() if column is not None}
+
+    def to_bytes(self) -> bytes:
+        """Return the Arrow IPC file of this split (columns: `docs/format.md`)."""
+        present = {name: column for name, column in self.columns().items() if column is not None}
         schema = _schema(list(present), self.labels.dtype == np.float32)
         return encode_batch(pa.record_batch(list(present.values()), schema=schema))
 

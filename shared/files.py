@@ -1,4 +1,4 @@
-"""Opening a cache's files: regular ones inside it, of a bounded size, never through a link."""
+"""Suspicious reads: regular files of a bounded size, opened without waiting."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ REMEDY = "get the file again from where the cache was made, or run: cache-teache
 
 @contextmanager
 def opened(root: Path, name: str) -> Iterator[int]:
-    """A descriptor of the regular file `root/name`; `name` is a relative path that was derived.
+    """Open the regular file that `root/name` resolves to, for reading.
+
+    Links are followed: what is believed of a file is its size and digest, and the Hub's client lays
+    a cache out as links. Pipes and devices are refused without waiting for them.
+
+    Args:
+        name: A relative path that was derived, never one that was found in a file.
 
     Raises:
-        MissingFileError: If it is not there.
-        UnsafeFileError: If it, or a folder on the way to it, is a link, pipe, device or folder.
+        MissingFileError: If it does not exist.
+        UnsafeFileError: If it is a pipe, a device, a folder or a link in a circle.
     """
     where = root / name
-    folder = root
-    for part in Path(name).parts[:-1]:
-        folder = folder / part
-        if folder.is_symlink():
-            raise _unsafe(folder, "a symbolic link")
     try:
-        descriptor = os.open(where, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(where, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise MissingFileError(where, expected="a file", found="none", do=REMEDY) from None
     except OSError as error:
@@ -97,7 +98,7 @@ def _damaged(where: Path, expected: str, found: str) -> DamagedFileError:
 def _unsafe(where: Path, found: str) -> UnsafeFileError:
     return UnsafeFileError(
         where,
-        expected="a regular file inside the cache",
+        expected="a regular file",
         found=found,
         do="do not use this cache",
     )

@@ -34,6 +34,12 @@ class PairTable:
         return cls(ids, ids, np.ones(len(ids), np.float32), logits)
 
     @classmethod
+    def none(cls, classes: int, dtype: npt.DTypeLike = np.float32) -> PairTable:
+        """Return a table without rows, with logits [0, C]."""
+        ids = np.empty(0, np.uint32)
+        return cls(ids, ids, np.empty(0, np.float32), np.empty((0, classes), dtype))
+
+    @classmethod
     def concatenate(cls, tables: Sequence[PairTable]) -> PairTable:
         """Return the rows of all tables in order; logits only if every table has them."""
         logits = [table.logits for table in tables if table.logits is not None]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mixkd.shared import files
-from mixkd.shared.errors import DiskError, OutputError
+from mixkd.shared.errors import DiskError, OutputError, UnsafeFileError
 
 TEMPORARY_MARK = ".tmp-"
 CLAIM_MARK = ".claim"
@@ -43,6 +43,25 @@ def folder(path: Path) -> None:
     except OSError as error:
         raise _unwritable(path, error) from None
     sync_folder(path.parent)
+
+
+def below(root: Path, name: str) -> Path:
+    """Return `root/name` for writing, moving or removing; links to elsewhere are not followed.
+
+    Raises:
+        UnsafeFileError: If a folder between `root` and the file is a link.
+    """
+    folder = root
+    for part in Path(name).parts[:-1]:
+        folder = folder / part
+        if folder.is_symlink():
+            raise UnsafeFileError(
+                folder,
+                expected="a folder of the cache itself, since something is to be written there",
+                found="a link",
+                do="put the folder that it leads to in its place",
+            )
+    return root / name
 
 
 def replace(path: Path, data: bytes, check: Check | None = None) -> None:

@@ -182,10 +182,10 @@ def _comparable(cache: Cache) -> dict[str, Any]:
         "problem type": identity.problem_type,
         "label names": identity.label_names,
         "splits": [(split.name, split.rows, split.texts_sha256[:12]) for split in identity.splits],
-        "seed": identity.seed,
-        "beta": identity.beta,
-        "mask": identity.mask,
-        "number of pairs": cache.seal.pairs,
+        "seed": identity.mixup.seed,
+        "beta": identity.mixup.beta,
+        "mask": identity.mixup.mask,
+        "number of pairs": cache.seal.rows.pairs,
     }
 
 

@@ -14,18 +14,17 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mixkd.shared import publish, strict
-from mixkd.shared.cache.seal import JSON_LIMIT_BYTES
-from mixkd.shared.canonical import dumps, loads
+from mixkd.shared import publish
 from mixkd.shared.errors import DiskError, StateError
+from mixkd.shared.json_values import decode, dumps
 from mixkd.shared.random import Stream, philox_words
-from mixkd.student_train.order import State
+from mixkd.student_train.order import STATE_LIMIT_BYTES, State
 
 log = logging.getLogger(__name__)
 FOLDER = "checkpoints"
@@ -68,10 +67,9 @@ def read(folder: Path) -> tuple[State, Run]:
         state_file, run_file = folder / "state.json", folder / "run.json"
         if max(state_file.stat().st_size, run_file.stat().st_size) > RUN_LIMIT_BYTES:
             raise ValueError("too large")
-        state = State.from_bytes(state_file.read_bytes()[: JSON_LIMIT_BYTES + 1], state_file)
-        value = loads(run_file.read_bytes(), run_file, RUN_LIMIT_BYTES)
-        run = Run(**strict.table(value, run_file, [field.name for field in fields(Run)]))
-        if len(strict.array(run.history, run_file)) != state.epoch:
+        state = State.from_bytes(state_file.read_bytes()[: STATE_LIMIT_BYTES + 1], state_file)
+        run = decode(run_file.read_bytes(), Run, run_file, RUN_LIMIT_BYTES)
+        if len(run.history) != state.epoch:
             raise ValueError(f"scores of {len(run.history)} epochs in epoch {state.epoch}")
     except (OSError, ValueError) as error:
         raise StateError(

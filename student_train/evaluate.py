@@ -19,11 +19,9 @@ CALIBRATION_BINS = 15
 FALLBACK_HEADLINES = ("accuracy", "pearson")
 
 
-def headline(about: Mapping[str, Any], scores: Mapping[str, float]) -> str:
+def headline(metric: str, scores: Mapping[str, float]) -> str:
     """The name of the metric that the cache's task is judged by."""
-    wanted = about.get("metric")
-    names = [wanted, *FALLBACK_HEADLINES]
-    return next(name for name in names if isinstance(name, str) and name in scores)
+    return next(name for name in (metric, *FALLBACK_HEADLINES) if name in scores)
 
 
 def predictions(

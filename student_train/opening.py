@@ -38,13 +38,13 @@ def alignment(cache: Cache) -> str:
     """The proof that stored logits belong to stored labels, in one line."""
     joined = cache.check_alignment()
     split = cache.identity.splits[1].name
-    name = headline(cache.about, joined[split])
+    name = headline(cache.header.metric, joined[split])
     covered = sum(record.stop - record.start for record in cache.seal.shards)
     labels = cache.identity.label_names
     shown = ", ".join(labels[:NAMES_SHOWN]) + (
         f" and {len(labels) - NAMES_SHOWN} more" if len(labels) > NAMES_SHOWN else ""
     )
-    rows = cache.seal.originals + cache.seal.pairs
+    rows = cache.seal.rows.originals + cache.seal.rows.pairs
     return printable(
         f"cache {cache.name} teacher {name} {joined[split][name]:.3f} (joined) = "
         f"{cache.seal.scores[split][name]:.3f} (sealed) · "
@@ -59,7 +59,7 @@ def _reopened(roots: Sequence[Path], seals: Sequence[str], checkpoint: Path | No
     for root, seal in zip(roots, seals, strict=True):
         Cache.open(root)
         try:
-            caches.append(Cache.open(root, seal=seal))
+            caches.append(Cache.open(root, pin=seal))
         except CacheError as error:
             found = f"another cache: {error.found}"
             raise _foreign(checkpoint, f"seal {seal[:12]} in {root}", found) from error

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from mixkd.shared import strict
-from mixkd.shared.cache.seal import JSON_LIMIT_BYTES
-from mixkd.shared.canonical import dumps, loads
 from mixkd.shared.errors import StateError
+from mixkd.shared.json_values import Count, Sha256, Value, decode, dumps
 from mixkd.shared.random import Stream, permutation
 
 Rows = npt.NDArray[np.int64]
@@ -163,8 +161,10 @@ def _shards_of_pass(
     return order, np.cumsum(sizes[order])
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+STATE_LIMIT_BYTES = 64 * 2**10
+
+
+class State(Value, frozen=True):
     """Where a run stands: `step` steps of `epoch` are done.
 
     Attributes:
@@ -172,27 +172,17 @@ class State:
         settings: sha256 of everything that shapes the run.
     """
 
-    seal: str
-    settings: str
-    epoch: int
-    step: int
+    seal: Sha256
+    settings: Sha256
+    epoch: Count
+    step: Count
 
     def to_bytes(self) -> bytes:
-        return dumps(asdict(self))
+        return dumps(self)
 
     @classmethod
     def from_bytes(cls, data: bytes, where: object) -> State:
-        value = strict.table(
-            loads(data, where, JSON_LIMIT_BYTES),
-            where,
-            ["seal", "settings", "epoch", "step"],
-        )
-        return cls(
-            strict.text(value["seal"], where, strict.SHA256),
-            strict.text(value["settings"], where, strict.SHA256),
-            strict.count(value["epoch"], where),
-            strict.count(value["step"], where),
-        )
+        return decode(data, cls, where, STATE_LIMIT_BYTES)
 
     def check(self, settings: str, epochs: int, steps_per_epoch: int, where: object) -> None:
         """Refuse a state of other settings, or of a place that the run does not have.

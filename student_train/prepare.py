@@ -12,8 +12,8 @@ from typing import Any
 from accelerate import Accelerator
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.canonical import dumps, sha256_hex
 from mixkd.shared.errors import UsageError
+from mixkd.shared.json_values import dumps, sha256_hex
 from mixkd.shared.metrics import REGRESSION
 from mixkd.student_train.batches import JoinedPairs, Source, mean
 from mixkd.student_train.evaluate import Logits
@@ -104,8 +104,7 @@ def prepare(
 
 def teacher_logits(caches: Sequence[Cache]) -> dict[str, Logits]:
     """The teachers' mean raw logits on each split's examples, float32 [n, C]."""
-    found = [cache.originals() for cache in caches]
-    return {split: mean([logits[split] for logits in found]) for split in found[0]}
+    return {split: mean([cache.logits(split) for cache in caches]) for split in caches[0].splits}
 
 
 def pairs_used(order: Order, options: TrainOptions, available: int) -> str:

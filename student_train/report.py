@@ -31,7 +31,7 @@ def metrics(options: TrainOptions, setup: Setup, run: Run, accelerator: Any) -> 
     cache, model = setup.caches[0], setup.start.student.model
     last = run.history[-1]
     split = next(iter(last["validation"]))
-    name = headline(cache.about, last["validation"][split])
+    name = headline(cache.header.metric, last["validation"][split])
     best = max(run.history, key=lambda epoch: float(epoch["validation"][split][name]))
     mixes = setup.order.pairs_per_epoch * options.epochs
     return {
@@ -51,13 +51,13 @@ def metrics(options: TrainOptions, setup: Setup, run: Run, accelerator: Any) -> 
         "steps": setup.order.steps_per_epoch * options.epochs,
         "mixes_trained": mixes,
         "pairs_seen": min(mixes, setup.order.pairs),
-        "pairs_in_cache": cache.seal.pairs,
-        "seal": cache.seal.digest,
+        "pairs_in_cache": cache.seal.rows.pairs,
+        "seal": cache.pin,
         "caches": [_cache(cache) for cache in setup.caches],
         "settings": {
             **options.settings(),
             "max_length": cache.identity.max_length,
-            "mask": cache.identity.mask,
+            "mask": cache.identity.mixup.mask,
             "processes": setup.world,
             "device_used": accelerator.device.type,
             "dtype_used": DTYPES_USED[accelerator.mixed_precision],
@@ -82,7 +82,7 @@ def _cache(cache: Cache) -> dict[str, Any]:
     return {
         "name": cache.name,
         "fingerprint": cache.identity.fingerprint,
-        "seal": cache.seal.digest,
+        "seal": cache.pin,
         "teacher": cache.about.get("teacher"),
     }
 

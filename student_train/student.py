@@ -89,7 +89,7 @@ def load(cache: Cache, name: str | None, layers: int | None, seed: int) -> Start
     """
     folder = cache.student_folder(layers) if name is None else model_folder(name)
     model = load_model(folder, cache.identity, seed, foreign=name is not None)
-    student = Student(model, cache.identity.mask)
+    student = Student(model, cache.identity.mixup.mask)
     tokens = model.get_input_embeddings().weight.shape[0]
     tokenizer, examples = tokenizer_and_examples(cache, folder, name is not None, tokens)
     if model.config.pad_token_id is None:

@@ -73,7 +73,7 @@ def train(options: TrainOptions, observe: Observe | None = None) -> dict[str, An
         checkpoints.load(accelerator, checkpoint, run, options.seed, done)
         log.info("resuming after step %d of epoch %d", state.step, state.epoch + 1)
     else:
-        run = Run([cache.seal.digest for cache in setup.caches], setup.settings, setup.world)
+        run = Run([cache.pin for cache in setup.caches], setup.settings, setup.world)
         state, done = State(run.seals[0], setup.digest, epoch=0, step=0), 0
     began = time.monotonic() - run.seconds
     steps = options.epochs * order.steps_per_epoch

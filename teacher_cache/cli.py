@@ -121,27 +121,25 @@ def build(as_json: bool, **values: Any) -> None:
     Run the same command again to continue; ask for more pairs to extend. Options that are left out
     are those the cache was made with.
     """
-    from mixkd.shared.cache.facts import lines
     from mixkd.teacher_cache.options import BuildOptions
 
     values["text_columns"] = tuple(filter(None, values["text_columns"]))
     values["label_names"] = tuple(filter(None, values["label_names"]))
     options = BuildOptions(**values)
 
-    from mixkd.teacher_cache.run import cache_teacher as run
+    from mixkd.teacher_cache.run import build_cache
 
-    found = run(options)
-    if found is None:
+    result = build_cache(options)
+    if result is None:
         click.echo(f"dry run: nothing was written to {options.root}")
     elif as_json:
-        click.echo(json.dumps(found, indent=1))
+        click.echo(json.dumps(result.to_json(), indent=1))
     else:
-        click.echo("\n".join(lines(found)))
-        if "run" in found:
-            run_facts = found["run"]
+        click.echo("\n".join(result.cache.lines()))
+        if result.run:
             click.echo(
-                f"this run     {run_facts['rows']} rows in {run_facts['seconds']:.1f} s, "
-                f"{run_facts['rows_per_second']:.1f} rows/s"
+                f"this run     {result.run.rows} rows in {result.run.seconds:.1f} s, "
+                f"{result.run.rows_per_second:.1f} rows/s"
             )
         click.echo(f"next         train-student --cache {options.root}")
 
@@ -152,14 +150,17 @@ def build(as_json: bool, **values: Any) -> None:
 @debug
 def seal(folder: Path, as_json: bool) -> None:
     """Seal the complete part of an unfinished cache, so that it can be used as it is."""
-    from mixkd.shared.cache.sealing import seal as make
+    from mixkd.shared.cache.reader import Cache
+    from mixkd.shared.cache.writer import CacheWriter
 
-    made = make(folder)
+    CacheWriter.open(folder).seal()
+    cache = Cache.open(folder)
+    rows = cache.seal.rows
     if as_json:
-        rows = {"originals": made.originals, "pairs": made.pairs}
-        click.echo(json.dumps({"seal": made.digest, **rows}, indent=1))
+        found = {"seal": cache.pin, "originals": rows.originals, "pairs": rows.pairs}
+        click.echo(json.dumps(found, indent=1))
     else:
-        click.echo(f"{folder}: sealed {made.originals} originals and {made.pairs} pairs")
+        click.echo(f"{folder}: sealed {rows.originals} originals and {rows.pairs} pairs")
 
 
 @cache_teacher.command(epilog="Example: cache-teacher info shards/rte")
@@ -168,11 +169,12 @@ def seal(folder: Path, as_json: bool) -> None:
 @debug
 def info(folder: Path, as_json: bool) -> None:
     """Say what a cache holds, how good its teacher is, and what its pairs add."""
-    from mixkd.shared.cache.facts import facts, lines
+    from mixkd.shared.cache.facts import cache_facts
     from mixkd.shared.cache.reader import Cache
 
-    found = facts(Cache.open(folder))
-    click.echo(json.dumps(found, indent=1) if as_json else command.shown(lines(found)))
+    facts = cache_facts(Cache.open(folder))
+    shown = json.dumps(facts.to_json(), indent=1) if as_json else command.shown(facts.lines())
+    click.echo(shown)
 
 
 @cache_teacher.command(
@@ -189,10 +191,10 @@ def verify(
     folder: Path, deep: bool, teacher: str | None, rows: int, device: str, as_json: bool
 ) -> None:
     """Check a cache's structure and every digest; name every finding."""
-    from mixkd.shared.cache.verify import verify as look
+    from mixkd.shared.cache.verify import verify_cache
     from mixkd.teacher_cache.rerun import verify_with_teacher
 
-    found = look(folder, deep)
+    found = verify_cache(folder, deep)
     if teacher and not any(not finding.harmless for finding in found):
         found += verify_with_teacher(folder, teacher, rows, device)
     wrong = [finding.message for finding in found if not finding.harmless]
@@ -217,11 +219,10 @@ def repair(folder: Path, dry_run: bool, as_json: bool) -> None:
     """Move what is damaged to quarantine/; the next build fills the gap and seals anew."""
     from dataclasses import asdict
 
-    from mixkd.shared.cache.repair import GET_AGAIN
-    from mixkd.shared.cache.repair import repair as mend
+    from mixkd.shared.cache.repair import repair_cache
 
-    steps = mend(folder, dry_run)
-    lost = [step for step in steps if step.action == GET_AGAIN]
+    steps = repair_cache(folder, dry_run)
+    lost = [step for step in steps if step.action == "get again"]
     done = len(steps) - len(lost)
     if as_json:
         click.echo(json.dumps([asdict(step) for step in steps], indent=1))

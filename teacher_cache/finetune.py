@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mixkd.shared import canonical, publish
+from mixkd.shared import publish
 from mixkd.shared.errors import OutputError, UsageError
+from mixkd.shared.json_values import dumps
 from mixkd.shared.models.files import quiet
 from mixkd.teacher_cache.data.load import DataSpec
 
@@ -167,7 +168,7 @@ def finetune(options: FinetuneOptions) -> Finetuned:
             teacher.model.save_pretrained(folder)
         # Loaded again: the one that was used would save its padding and truncation.
         load_tokenizer(checkpoint).save_pretrained(folder)
-        (folder / METRICS_FILE).write_bytes(canonical.dumps(record))
+        (folder / METRICS_FILE).write_bytes(dumps(record))
 
     _publish(out, write)
     return Finetuned(out, scores, str(data.about["metric"]), seconds)

@@ -92,4 +92,4 @@ class Gate:
         right = sum(counts[best[c], c] for c in range(classes))
         if best == tuple(range(classes)) or right <= np.bincount(labels).max():
             return None
-        return tuple(self.identity.teacher_columns[column] for column in best)
+        return tuple(self.identity.teacher.columns[column] for column in best)

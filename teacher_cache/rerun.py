@@ -5,40 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.verify import Finding, rerun
+from mixkd.shared.cache.rerun import rerun
+from mixkd.shared.cache.verify import Finding
 from mixkd.shared.models.checkpoint import locate, teacher_sha256
-from mixkd.shared.models.tokenizer import load_tokenizer
-from mixkd.teacher_cache.teacher import Teacher
+from mixkd.teacher_cache.scorer import ScorerSpec
 
 FLOAT32_TOLERANCE = 1e-4
 LOW_PRECISION_FACTOR = 4
 
 
-def verify_with_teacher(folder: Path, name: str, rows: int, device: str) -> list[Finding]:
+def verify_with_teacher(root: Path, name: str, rows: int, device: str) -> list[Finding]:
     """Compare the stored logits of random rows with a rerun in float32.
 
     A cache made in a lower format may differ by four times what the format differed on the probe.
     """
-    cache = Cache.open(folder)
+    cache = Cache.open(root)
     identity = cache.identity
     checkpoint = locate(name)
-    found = teacher_sha256(checkpoint)
-    if found != identity.teacher_sha256:
+    sha256 = teacher_sha256(checkpoint)
+    if sha256 != identity.teacher.sha256:
         return [
             Finding(
-                f"{checkpoint.name}: expected the teacher {identity.teacher_sha256[:12]}, "
-                f"found {found[:12]}; name the one the cache was made with"
+                f"{checkpoint.name}: expected the teacher {identity.teacher.sha256[:12]}, "
+                f"found {sha256[:12]}; name the one the cache was made with"
             )
         ]
-    teacher = Teacher.load(
-        checkpoint,
-        identity.teacher_columns,
-        mask=identity.mask,
-        max_length=max(int(cache.examples(s.name).lengths.max()) for s in identity.splits),
-        tokenizer_pad_id=load_tokenizer(checkpoint).pad_token_id,
+    spec = ScorerSpec(
+        teacher=name,
+        columns=identity.teacher.columns,
+        mask=identity.mixup.mask,
+        longest=max(int(cache.examples(split).lengths.max()) for split in cache.splits),
         device=device,
     )
-    lower = any(record.made.get("dtype") != "float32" for record in cache.seal.shards)
+    teacher = spec.load()
+    lower = any(record.made.dtype != "float32" for record in cache.seal.shards)
     stated = cache.about.get("dtype_difference", 0.0)
     difference = float(stated) if lower and isinstance(stated, int | float) else 0.0
     return rerun(

@@ -1,7 +1,6 @@
 """`cache-teacher --task …`: from options to a sealed cache, in the order in which things can fail.
 
-Examples, the teacher's files and the identity come first, so that a cache of something else is
-refused before the teacher is loaded; then the teacher, its probe, an estimate, and the pass.
+Target first, without a teacher; then the teacher, its probe, an estimate, and the pass.
 """
 
 from __future__ import annotations
@@ -9,345 +8,153 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import msgspec
 
-from mixkd.shared import plan, publish
-from mixkd.shared.cache import facts as report
-from mixkd.shared.cache.header import CacheFile, Identity, Split
-from mixkd.shared.cache.reader import Cache, read_cache_file, read_unsealed_examples
-from mixkd.shared.cache.sealing import check_unchanged, seal
-from mixkd.shared.cache.writer import records
-from mixkd.shared.canonical import dumps
-from mixkd.shared.errors import DifferentCacheError, OutputError, UsageError
-from mixkd.shared.examples import Examples
-from mixkd.shared.models.checkpoint import Checkpoint, locate, read_config, teacher_sha256
-from mixkd.shared.models.files import check_vocabulary
-from mixkd.shared.pairs import PairTable
-from mixkd.shared.progress import duration
-from mixkd.teacher_cache.build import Job, build, missing_rows
-from mixkd.teacher_cache.data.tasks import TASKS, headline
+from mixkd.shared import publish
+from mixkd.shared.cache.facts import CacheFacts, cache_facts
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.records import Made
+from mixkd.shared.json_values import dumps
+from mixkd.shared.models.tokenizer import tokenizer_files
+from mixkd.teacher_cache.build import Built, Target, build, create
+from mixkd.teacher_cache.estimate import log_estimate
 from mixkd.teacher_cache.gate import Gate
-from mixkd.teacher_cache.labels import teacher_columns
 from mixkd.teacher_cache.options import BuildOptions
+from mixkd.teacher_cache.prepare import Prepared, prepare
+from mixkd.teacher_cache.scorer import ScorerSpec, choose_dtype, scorer_of
+from mixkd.teacher_cache.scoring import Scorer
+from mixkd.teacher_cache.starts import student_depths, student_start
 from mixkd.teacher_cache.teacher import Teacher
 
 log = logging.getLogger(__name__)
 
-DEFAULTS: dict[str, Any] = {
-    "beta": 0.4,
-    "mask": "union",
-    "seed": 0,
-    "max_length": 128,
-    "logits_dtype": "float32",
-    "format": "arrow",
-    "shard_rows": 4096,
-}
-BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
-CACHE_ENTRIES = {
-    *("cache.json", "MANIFEST.json", "README.md", "examples", "tokenizer", "student_init"),
-    *("data", "commits", "seals", "runs", "quarantine"),
-}
-DTYPE_PROBE_ROWS = 32
-DTYPE_PROBE_MIXES = 64
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What one run of the builder did; kept under `runs/`."""
+
+    rows: int
+    rows_lost: int
+    seconds: float
+    rows_per_second: float
+    complete: bool
+    made: Made
+
+    @classmethod
+    def of(cls, built: Built, made: Made) -> RunFacts:
+        """Return the facts about a pass."""
+        rate = round(built.rows / built.seconds, 3)
+        seconds = round(built.seconds, 3)
+        return cls(built.rows, built.rows_lost, seconds, rate, built.complete, made)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        plain: dict[str, Any] = msgspec.to_builtins(asdict(self))
+        return plain
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """What is known before the teacher is loaded."""
+class BuildResult:
+    """A cache in numbers, and what this run added; `run` is None where nothing was missing."""
 
-    checkpoint: Checkpoint
-    file: CacheFile
-    examples: dict[str, Examples]
-    new: bool
+    cache: CacheFacts
+    run: RunFacts | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values: the cache's, and the run's under `run`."""
+        run = {"run": self.run.to_json()} if self.run else {}
+        return {**self.cache.to_json(), **run}
 
 
-def cache_teacher(options: BuildOptions) -> dict[str, Any] | None:
+def build_cache(options: BuildOptions) -> BuildResult | None:
     """Build, continue or extend a cache, and seal it.
 
     Returns:
-        The cache in numbers (`report.facts`) and what this run did; None after `--dry-run`.
+        The cache in numbers and what this run did; None after a dry run.
 
     Raises:
-        CacheError: Of a class that names what is wrong; nothing that was there is overwritten.
+        CacheError: Of a class that names what is wrong; nothing that existed is overwritten.
     """
     prepared = prepare(options)
-    job = _job(options, prepared)
-    if not prepared.new and missing_rows(job) == 0:
-        present = max((r.stop for r in records(job.root, "pairs", job.identity)), default=0)
+    target, writer = prepared.target, prepared.writer
+    missing = target.missing(writer) if writer else target.rows("originals") + target.pairs
+    if writer and not missing:
+        present = max((record.stop for record in writer.records("pairs")), default=0)
         asked = "%s holds %d pairs, %d were asked for: nothing to do"
-        log.info(asked, job.root, present, job.pairs)
-        seal(job.root)
-        return report.facts(Cache.open(job.root))
-    teacher = _load(options, prepared)
-    job = _with_teacher(job, options, prepared, teacher)
-    rows = job.target("originals") + job.pairs if prepared.new else missing_rows(job)
-    _tell_estimate(job, teacher, rows)
+        log.info(asked, target.root, present, target.pairs)
+        writer.seal()
+        return BuildResult(cache_facts(Cache.open(target.root)))
+    teacher, scorer, target = _load(options, prepared)
+    log_estimate(target, scorer, missing)
     if options.dry_run:
         return None
     limit = options.time_limit_s
-    gate = Gate(
-        teacher=prepared.checkpoint.name,
-        identity=job.identity,
-        examples=job.examples,
-        metric=str(job.file.about["metric"]),
-        minimum=options.min_teacher_score,
-    )
-    built = build(job, teacher.score, gate, time.monotonic() + limit if limit else float("inf"))
+    deadline = time.monotonic() + limit if limit else float("inf")
+    scored = None
+    if not writer:
+        files = _new_files(options, prepared, teacher)
+        writer, scored = create(target, scorer, files, _gate(options, prepared))
+    built = build(target, scorer, writer, deadline, scored)
     if not built.complete:
         log.info("the time limit came first; the same command continues")
     if built.rows_lost:
         log.info("%d rows were computed by another builder as well", built.rows_lost)
-    seal(job.root)
-    done = {
-        "rows": built.rows,
-        "rows_lost": built.rows_lost,
-        "seconds": round(built.seconds, 3),
-        "rows_per_second": round(built.rows / built.seconds, 3),
-        "complete": built.complete,
-        "made": job.made,
-    }
-    _note_run(job.root, done)
-    return {**report.facts(Cache.open(job.root)), "run": done}
+    writer.seal()
+    done = RunFacts.of(built, scorer.made)
+    _note_run(target.root, done)
+    return BuildResult(cache_facts(Cache.open(target.root)), done)
 
 
-def prepare(options: BuildOptions) -> Prepared:
-    """Examples and identity, compared with what the output holds.
+def _load(options: BuildOptions, prepared: Prepared) -> tuple[Teacher, Scorer, Target]:
+    """Load and probe the teacher, and decide the number format of its pass.
 
-    Raises:
-        DifferentCacheError: Naming the fields that differ.
+    Returns:
+        The target with what a new header says of that format.
     """
-    root = options.root
-    there = _existing(root)
-    checkpoint = locate(_teacher_name(options))
-    config = read_config(checkpoint)
-    settings = {name: _setting(options, name, there) for name in DEFAULTS}
-    if there:
-        check_unchanged(root, there.identity)
-    if there and not options.names_data:
-        log.info("continuing %s: examples and settings are those of the cache", root)
-        examples, about = read_unsealed_examples(root, there.identity), dict(there.about)
-        problem_type, names = there.identity.problem_type, there.identity.label_names
-        texts = {split.name: split.texts_sha256 for split in there.identity.splits}
-    else:
-        from mixkd.shared.models.tokenizer import load_tokenizer
-        from mixkd.teacher_cache.data.encode import tokenise
-        from mixkd.teacher_cache.data.load import load
-
-        data = load(options.data_spec)
-        problem_type, names, about = data.problem_type, data.label_names, dict(data.about)
-        texts = data.texts_sha256()
-        tokenizer = load_tokenizer(checkpoint)
-        if options.max_length is None and there is None:
-            settings["max_length"] = min(DEFAULTS["max_length"], tokenizer.model_max_length)
-        examples = tokenise(data, tokenizer, settings["max_length"], options.text)
-    columns = teacher_columns(
-        checkpoint.name, config, problem_type, names, _teacher_labels(options, there)
-    )
-    identity = Identity(
-        problem_type=problem_type,
-        label_names=tuple(names),
-        splits=tuple(
-            Split(name, len(rows), texts[name], rows.ids_sha256())
-            for name, rows in examples.items()
-        ),
-        teacher_sha256=teacher_sha256(checkpoint),
-        teacher_columns=columns,
-        max_length=settings["max_length"],
-        beta=float(settings["beta"]),
-        mask=settings["mask"],
-        seed=settings["seed"],
-        logits_dtype=settings["logits_dtype"],
-    )
-    identity.check(root)
-    about |= {**checkpoint.about, "shard_format": settings["format"]}
-    about.setdefault("metric", headline(options.task, problem_type))
-    file = CacheFile(identity, settings["shard_rows"], about)
-    if there:
-        _check_same(root, file, there)
-        file = there
-    return Prepared(checkpoint, file, examples, new=there is None)
-
-
-def _existing(root: Path) -> CacheFile | None:
-    publish.check_writable(root)
-    entries = {path.name for path in root.iterdir()} if root.is_dir() else set()
-    foreign = sorted(e for e in entries - CACHE_ENTRIES if not publish.is_temporary(e))
-    if foreign:
-        raise OutputError(
-            root,
-            expected="no folder, an empty one, or a cache",
-            found=f"other files: {', '.join(foreign[:3])}",
-            do="choose another --out",
-        )
-    return read_cache_file(root) if "cache.json" in entries else None
-
-
-def _teacher_name(options: BuildOptions) -> str:
-    if options.teacher:
-        return options.teacher
-    if options.task in TASKS:
-        return TASKS[options.task].teacher
-    raise UsageError(
-        "--teacher",
-        expected=f"a fine-tuned model for the task {options.task}",
-        found="none",
-        do="name a folder or a Hub id, or make one with: cache-teacher finetune",
-    )
-
-
-def _teacher_labels(options: BuildOptions, there: CacheFile | None) -> tuple[int, ...] | None:
-    """As asked for, else as in the cache, else the order known for the task's default teacher."""
-    if options.teacher_labels is not None:
-        return options.teacher_labels
-    if there:
-        return there.identity.teacher_columns
-    if options.teacher is None and options.task in TASKS:
-        return TASKS[options.task].teacher_labels
-    return None
-
-
-def _setting(options: BuildOptions, name: str, there: CacheFile | None) -> Any:
-    """An option's value: as asked for, else as in the cache, else the default."""
-    asked = getattr(options, name)
-    if asked is not None:
-        return asked
-    if there is None:
-        return DEFAULTS[name]
-    if name == "format":
-        return there.about["shard_format"]
-    return there.shard_rows if name == "shard_rows" else getattr(there.identity, name)
-
-
-def _check_same(root: Path, file: CacheFile, there: CacheFile) -> None:
-    differences = file.identity.differences(there.identity)
-    for name, mine, theirs in (
-        ("shard_rows", file.shard_rows, there.shard_rows),
-        ("format", file.about["shard_format"], there.about["shard_format"]),
-    ):
-        if mine != theirs:
-            differences.append(f"{name} {mine} (there: {theirs})")
-    if differences:
-        raise DifferentCacheError(
-            root,
-            expected="no cache, or one of the same identity",
-            found=f"one that differs in {'; '.join(differences)}",
-            do="choose another --out, or repeat the settings that it was made with",
-        )
-
-
-def _job(options: BuildOptions, prepared: Prepared) -> Job:
-    """The build, as far as it is known without the teacher."""
-    return Job(
-        root=options.root,
-        file=prepared.file,
-        examples=prepared.examples,
-        files={},
-        pairs=options.pairs,
-        batch_tokens=options.batch_tokens or BATCH_TOKENS["cpu"],
-        pad_id=0,
-        made={},
-    )
-
-
-def _load(options: BuildOptions, prepared: Prepared) -> Teacher:
-    from mixkd.shared.models.tokenizer import load_tokenizer
-
-    identity = prepared.file.identity
-    longest = max(int(rows.lengths.max()) for rows in prepared.examples.values())
-    tokenizer = load_tokenizer(prepared.checkpoint)
-    teacher = Teacher.load(
-        prepared.checkpoint,
-        identity.teacher_columns,
-        mask=identity.mask,
-        max_length=longest,
-        tokenizer_pad_id=tokenizer.pad_token_id,
+    target, identity = prepared.target, prepared.target.identity
+    spec = ScorerSpec(
+        teacher=prepared.checkpoint.name,
+        columns=identity.teacher.columns,
+        mask=identity.mixup.mask,
+        longest=max(int(rows.lengths.max()) for rows in target.examples.values()),
         device=options.device,
     )
-    check_vocabulary(  # students would inherit both
-        teacher.name,
-        tokenizer,
-        teacher.model.get_input_embeddings().weight.shape[0],
-        do="call model.resize_token_embeddings(len(tokenizer)) and save the model again",
-    )
-    train = prepared.examples["train"]
+    teacher = spec.load()
+    train = target.examples["train"]
     teacher.probe(train)
-    some = np.linspace(0, len(train) - 1, min(DTYPE_PROBE_ROWS, len(train))).astype(np.int64)
-    difference = teacher.choose_dtype(options.dtype, train.originals(some, teacher.pad_id))
-    if teacher.dtype != "float32":
-        # Mixes lie between examples, where a teacher is less sure: the format moves them more.
-        first = plan.pairs(
-            0, DTYPE_PROBE_MIXES, examples=len(train), seed=identity.seed, beta=identity.beta
-        )
-        mixes = train.mixes(first, teacher.pad_id)
-        difference = max(difference, teacher.difference(mixes))
-    prepared.file.about.setdefault("dtype_difference", difference)
-    return teacher
+    difference = choose_dtype(teacher, options.dtype, train, identity)
+    if not prepared.writer:
+        about = {**target.draft.about, "dtype_difference": difference}
+        target = replace(target, draft=msgspec.structs.replace(target.draft, about=about))
+    return teacher, scorer_of(teacher, options.batch_tokens), target
 
 
-def _with_teacher(job: Job, options: BuildOptions, prepared: Prepared, teacher: Teacher) -> Job:
-    """The build with what the loaded teacher adds: pad id, provenance, tokenizer and starts."""
-    import torch
-    import transformers
+def _new_files(options: BuildOptions, prepared: Prepared, teacher: Teacher) -> dict[str, bytes]:
+    """What a new cache has of its teacher: the tokenizer and starting points for students."""
+    tokenizer = tokenizer_files(prepared.checkpoint)
+    files = {f"tokenizer/{name}": data for name, data in tokenizer.items()}
+    for depth in student_depths(teacher.model, options.student_layers):
+        for name, data in student_start(teacher.model, depth).items():
+            files[f"student_init/{depth}-layers/{name}"] = data
+    return files
 
-    files: dict[str, bytes] = {}
-    if prepared.new:
-        from mixkd.shared.models.tokenizer import tokenizer_files
-        from mixkd.teacher_cache.starts import student_depths, student_start
 
-        for name, data in tokenizer_files(prepared.checkpoint).items():
-            files[f"tokenizer/{name}"] = data
-        for depth in student_depths(teacher.model, options.student_layers):
-            for name, data in student_start(teacher.model, depth).items():
-                files[f"student_init/{depth}-layers/{name}"] = data
-    return replace(
-        job,
-        files=files,
-        batch_tokens=options.batch_tokens or BATCH_TOKENS.get(teacher.device.type, 8192),
-        pad_id=teacher.pad_id,
-        made={
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "device": _device_name(teacher),
-            "dtype": teacher.dtype,
-        },
+def _gate(options: BuildOptions, prepared: Prepared) -> Gate:
+    return Gate(
+        teacher=prepared.checkpoint.name,
+        identity=prepared.target.identity,
+        examples=prepared.target.examples,
+        metric=prepared.target.draft.metric,
+        minimum=options.min_teacher_score,
     )
 
 
-def _device_name(teacher: Teacher) -> str:
-    import torch
-
-    if teacher.device.type == "cuda":
-        return str(torch.cuda.get_device_name(teacher.device))
-    return str(teacher.device.type)
-
-
-def _tell_estimate(job: Job, teacher: Teacher, rows: int) -> None:
-    """Rows, bytes and minutes, from the speed of one batch of rows of usual lengths."""
-    train = job.examples["train"]
-    left, right = np.random.default_rng(0).integers(0, len(train), (2, 1024))
-    widths = np.maximum(train.lengths[left], train.lengths[right])
-    usual = np.argsort(widths, kind="stable")[len(widths) // 2 :]
-    count = int(max(1, min(job.batch_tokens // widths[usual[0]], len(usual), 256)))
-    chosen = usual[:count]
-    pairs = PairTable(left[chosen], right[chosen], np.full(count, 0.5, np.float32))
-    batch = train.mixes(pairs, job.pad_id)
-    teacher.score(batch)  # the first batch pays for start-up
-    began = time.monotonic()
-    teacher.score(batch)
-    seconds_a_token = (time.monotonic() - began) / batch.left_ids.size
-    expected = rows * float(widths.mean()) * seconds_a_token
-    row_bytes = job.identity.layout("pairs", 0, 1).row_bytes
-    log.info(
-        "to do: %d rows, about %d bytes of shards, about %s on %s in %s",
-        *(rows, rows * row_bytes, duration(expected), teacher.device, teacher.dtype),
-    )
-
-
-def _note_run(root: Path, done: dict[str, Any]) -> None:
+def _note_run(root: Path, done: RunFacts) -> None:
     """Provenance for people: covered by no digest."""
-    publish.folder(root / "runs")
-    publish.create(root / "runs" / f"{uuid.uuid4()}.json", dumps(done))
+    path = publish.below(root, f"runs/{uuid.uuid4()}.json")
+    publish.folder(path.parent)
+    publish.create(path, dumps(done.to_json()))

@@ -1,4 +1,4 @@
-"""The one place where tests put a cache's identity, header and job together.
+"""The one place where tests put a cache's identity, header and build together.
 
     made = job(root, {"train": ..., "validation": ...}, label_names=("no", "yes"), pairs=40)
     build_sealed(made, score)
@@ -11,15 +11,23 @@ and a real tiny model.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixkd.shared.cache.header import CacheFile, Identity, Split
-from mixkd.shared.cache.sealing import seal
+from mixkd.shared.cache.folder import CacheFolder
+from mixkd.shared.cache.header import Draft, Identity, Mixup, Split, TeacherIdentity
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.records import Made
+from mixkd.shared.cache.seal import Seal
+from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.examples import Examples
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
-from mixkd.teacher_cache.build import Job, Logits, Score, build
+from mixkd.shared.mixup import MixBatch
+from mixkd.teacher_cache import build as product
+from mixkd.teacher_cache.build import Built, Target
+from mixkd.teacher_cache.scoring import Logits, Scorer
 
 FORMATS = ("arrow", "hdf5")
 SHARD_ROWS = 16
@@ -27,21 +35,62 @@ FILES = {
     "tokenizer/tokenizer.json": b"{}\n",
     "student_init/1-layers/config.json": b"{}\n",
 }
-NO_TORCH = {"torch": "none", "transformers": "none", "device": "cpu", "dtype": "float32"}
+NO_TORCH = Made(torch="none", transformers="none", device="cpu", dtype="float32")
+MIXUP = {
+    "site": "input_embeddings",
+    "beta": 0.4,
+    "mask": "union",
+    "seed": 0,
+    "partners": "random",
+    "plan": 1,
+}
+TEACHER = {"teacher_sha256": "sha256", "teacher_columns": "columns"}
+Score = Callable[[MixBatch], Logits]
+Accept = Callable[[dict[str, Logits]], None]
+
+
+@dataclass
+class Job:
+    """A build in a test: the target, and what a new cache gets of its teacher."""
+
+    root: Path
+    draft: Draft
+    examples: dict[str, Examples]
+    files: dict[str, bytes]
+    pairs: int
+    batch_tokens: int
+    pad_id: int
+    made: Made
+
+    @property
+    def identity(self) -> Identity:
+        return self.draft.identity
+
+    @property
+    def target(self) -> Target:
+        return Target(self.root, self.draft, self.examples, self.pairs)
+
+    def scorer(self, score: Score) -> Scorer:
+        return Scorer(score, self.pad_id, self.batch_tokens, self.made)
 
 
 def identity(examples: Mapping[str, Examples], classes: int = 2, **changes: Any) -> Identity:
-    """The identity of these splits; `changes` are fields of it. One class: regression."""
+    """The identity of these splits; `changes` are fields of it, of its mixup or its teacher.
+
+    One class: regression.
+    """
+    mixup = {name: changes.pop(name, value) for name, value in MIXUP.items()}
+    teacher = {
+        "sha256": changes.pop("teacher_sha256", "1" * 64),
+        "columns": changes.pop("teacher_columns", tuple(range(classes))),
+    }
     fields: dict[str, Any] = {
         "problem_type": REGRESSION if classes == 1 else CLASSIFICATION,
         "label_names": ("score",) if classes == 1 else tuple(f"class {c}" for c in range(classes)),
         "splits": tuple(split(name, rows) for name, rows in examples.items()),
-        "teacher_sha256": "1" * 64,
-        "teacher_columns": tuple(range(classes)),
+        "teacher": TeacherIdentity(**teacher),
         "max_length": 12,
-        "beta": 0.4,
-        "mask": "union",
-        "seed": 0,
+        "mixup": Mixup(**mixup),
         "logits_dtype": "float32",
     }
     return Identity(**{**fields, **changes})
@@ -52,21 +101,26 @@ def split(name: str, rows: Examples) -> Split:
     texts_sha256 = rows.texts_sha256()
     if texts_sha256 is None:
         raise ValueError(f"{name}: expected examples with texts")
-    return Split(name, len(rows), texts_sha256, rows.ids_sha256())
+    return Split(name=name, rows=len(rows), texts_sha256=texts_sha256, ids_sha256=rows.ids_sha256())
 
 
-def header(
+def draft(
     identity: Identity,
     *,
     shard_rows: int = SHARD_ROWS,
-    shard_format: str = "arrow",
+    shard_format: Any = "arrow",
     metric: str | None = None,
     about: Mapping[str, Any] | None = None,
-) -> CacheFile:
-    """What `cache.json` says; without `metric`, the usual one of the problem type."""
+) -> Draft:
+    """What `cache.json` will say; without `metric`, the usual one of the problem type."""
     usual = "pearson" if identity.problem_type == REGRESSION else "accuracy"
-    settings = {"metric": metric or usual, "shard_format": shard_format}
-    return CacheFile(identity, shard_rows, {**(about or {"task": "synthetic"}), **settings})
+    return Draft(
+        identity=identity,
+        shard_rows=shard_rows,
+        shard_format=shard_format,
+        metric=metric or usual,
+        about=dict(about or {"task": "synthetic"}),
+    )
 
 
 def job(
@@ -83,7 +137,7 @@ def job(
     keep_texts: bool = True,
     batch_tokens: int = 64,
     pad_id: int = 0,
-    made: Mapping[str, Any] = NO_TORCH,
+    made: Made = NO_TORCH,
     **changes: Any,
 ) -> Job:
     """A build of these examples, train first.
@@ -102,7 +156,7 @@ def job(
         }
     return Job(
         root=root,
-        file=header(
+        draft=draft(
             identity(examples, classes, **changes),
             shard_rows=shard_rows,
             shard_format=shard_format,
@@ -114,8 +168,35 @@ def job(
         pairs=pairs,
         batch_tokens=batch_tokens,
         pad_id=pad_id,
-        made=dict(made),
+        made=made,
     )
+
+
+def build(made: Job, score: Score, accept: Accept, deadline: float = float("inf")) -> Built:
+    """Build, continue or extend, as the command does once it has a teacher."""
+    scorer, scored = made.scorer(score), None
+    if CacheFolder(made.root).exists():
+        writer = CacheWriter.open(made.root)
+    else:
+        writer, scored = product.create(made.target, scorer, made.files, accept)
+    return product.build(made.target, scorer, writer, deadline, scored)
+
+
+def seal(root: Path) -> Seal:
+    """Seal what is complete."""
+    return Cache.open(root, CacheWriter.open(root).seal()).seal
+
+
+def committed(root: Path, kind: Any) -> list[tuple[int, int]]:
+    """The committed ranges of a kind."""
+    return [(record.start, record.stop) for record in CacheWriter.open(root).records(kind)]
+
+
+def missing_rows(made: Job) -> int:
+    """Rows that a build would compute."""
+    if not CacheFolder(made.root).exists():
+        return made.target.rows("originals") + made.pairs
+    return made.target.missing(CacheWriter.open(made.root))
 
 
 def build_sealed(made: Job, score: Score) -> Path:

@@ -22,9 +22,9 @@ from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.pairs import PairTable
 from mixkd.shared.plan import pairs
-from mixkd.teacher_cache.build import Job, Logits
+from mixkd.teacher_cache.scoring import Logits
 from tests import caches
-from tests.caches import FORMATS, SHARD_ROWS, accept
+from tests.caches import FORMATS, SHARD_ROWS, Job, accept
 
 __all__ = ["FORMATS", "SHARD_ROWS", "Logits", "accept"]
 TRAIN, VALIDATION = 30, 12
@@ -130,7 +130,9 @@ def sealed(
 def planned(made: Job, start: int, stop: int) -> PairTable:
     """The planned pairs of a job."""
     wanted = made.identity
-    return pairs(start, stop, examples=wanted.train_rows, seed=wanted.seed, beta=wanted.beta)
+    return pairs(
+        start, stop, examples=wanted.n_train, seed=wanted.mixup.seed, beta=wanted.mixup.beta
+    )
 
 
 def expected_logits(made: Job, start: int, stop: int) -> Logits:

@@ -115,7 +115,7 @@ def test_the_readme_shows_the_layout_of_a_cache(
     run(f"cache-teacher --task mood --data {data} --teacher {good_teacher} --pairs 8 --out {root}")
     told = run(f"cache-teacher info {root}")
     assert "train-student" not in told
-    assert Cache.open(root).seal.pairs == 8
+    assert Cache.open(root).seal.rows.pairs == 8
     assert "in order" in run(f"cache-teacher verify {root} --deep --teacher {good_teacher}")
     (layout,) = [block for language, block in BLOCKS if block.startswith("shards/rte/")]
     shown = set(re.findall(r"^  ([\w.]+)/? ", layout, re.MULTILINE))

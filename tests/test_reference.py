@@ -92,7 +92,7 @@ def test_stored_logits_are_those_of_the_reference(
             )
             compared += 1
     assert compared == PAIRS
-    for number, logits in enumerate(cache.originals()["train"]):
+    for number, logits in enumerate(cache.logits("train")):
         expected = reference(model, row(cache, number), row(cache, number), 1.0)
         np.testing.assert_allclose(logits, expected, rtol=TOLERANCE, atol=TOLERANCE)
 

@@ -19,7 +19,6 @@ import click
 
 from mixkd.shared.cache import codecs as shards
 from mixkd.shared.cache.reader import Cache, check_file
-from mixkd.shared.cache.verify import verify
 from scripts.bench import synthetic
 
 

@@ -39,7 +39,7 @@ def stream(root: Path, batch_size: int) -> dict[str, float]:
     ctypes.CDLL(None).malloc_trim(0)
     opened_mib = most_mib = anonymous_mib()
     pairs = JoinedPairs([cache])
-    train_rows = cache.identity.train_rows
+    train_rows = cache.identity.n_train
     teacher = table(0, train_rows)
     order = Order(train_rows, pairs.shards, batch_size, mix_ratio=1, seed=0)
     windows, wrong, streamed = 0, 0, 0

@@ -16,17 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared.cache import codecs as shards
+from mixkd.shared.cache.codecs.base import Columns
 from mixkd.shared.cache.header import CacheFile, Identity, Split
-from mixkd.shared.cache.layout import Columns
 from mixkd.shared.cache.reader import original_keys
 from mixkd.shared.cache.seal import KINDS, Record, shard_name
-from mixkd.shared.cache.sealing import seal
 from mixkd.shared.cache.writer import create_cache
-from mixkd.shared.canonical import sha256_hex
 from mixkd.shared.examples import Examples, Ragged, texts_sha256
+from mixkd.shared.json_values import sha256_hex
 from mixkd.shared.metrics import CLASSIFICATION
 from mixkd.shared.plan import gaps, pairs
 from mixkd.shared.random import philox_words
+from tests.caches import seal
 
 TRAIN, VALIDATION = 60_000, 1_000
 CLASSES = 2
@@ -71,7 +71,7 @@ def _columns(
     if kind == "originals":
         keys = original_keys(identity, start, stop)
         return {**keys, "logits": np.concatenate(teachers)[start:stop]}
-    rows = pairs(start, stop, examples=identity.train_rows, seed=0, beta=identity.beta)
+    rows = pairs(start, stop, examples=identity.n_train, seed=0, beta=identity.mixup.beta)
     keys = {"left": rows.left, "right": rows.right, "lam": rows.lam}
     return {**keys, "logits": expected(teachers[0], keys)}
 

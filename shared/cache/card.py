@@ -2,66 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.seal import Record
+from mixkd.shared.cache.records import Record
 
+PROSE = """
+# Teacher logits: {task}
 
-def card(cache: Cache) -> str:
-    """The card's text; the same for the same seal.
-
-    The YAML lists shard files one by one: a pattern would pick up files that no seal names.
-    """
-    identity, seal, about = cache.identity, cache.seal, cache.about
-    rows = "\n".join(
-        f"| {split.name} | {split.rows} | {_scores(seal.scores[split.name])} |"
-        for split in identity.splits
-    )
-    labels = ", ".join(identity.label_names) or "a number (regression)"
-    facts = "\n".join(f"- {name}: {about[name]}" for name in sorted(about))
-    return f"""---
-tags:
-- mixkd
-- knowledge-distillation
-task_categories:
-- text-classification
-configs:
-{_configs(cache)}---
-
-# Teacher logits: {about.get("task", cache.root.name)}
-
-Raw logits of one teacher on {seal.originals} examples and on {seal.pairs} mixup pairs of them,
-in the mixkd cache format 1. Train a student from it, without the teacher, with
-`train-student --cache DIR`; check it with `cache-teacher verify DIR`.
+Raw logits of one teacher on {originals} examples and on {pairs} mixup pairs of them, in the mixkd
+cache format 1. Train a student from it, without the teacher, with `train-student --cache DIR`;
+check it with `cache-teacher verify DIR`.
 
 | split | rows | teacher |
 |---|---|---|
 {rows}
 
 - labels: {labels}
-- mix: Beta({identity.beta:g}, {identity.beta:g}), mask {identity.mask}, seed {identity.seed}
-- longest input: {identity.max_length} tokens
-- logits: {identity.logits_dtype}
-- fingerprint: `{identity.fingerprint}`
-- seal: `{seal.digest}`
-{facts}
+- mix: Beta({beta:g}, {beta:g}), mask {mask}, seed {seed}; `lam` is the weight of the left side
+- longest input: {max_length} tokens
+- logits: {dtype}
+- fingerprint: `{fingerprint}`
+- seal: `{pin}`
+{about}
 """
 
 
-def _configs(cache: Cache) -> str:
-    text = _config("pairs", cache.pair_records) if cache.pair_records else ""
-    text += _config("originals", cache.seal.records("originals"))
-    if cache.pair_records and cache.pair_records[0].shard_format == "hdf5":
-        return text
-    splits = "".join(
-        f"  - split: {split.name}\n    path: examples/{split.name}.arrow\n"
-        for split in cache.identity.splits
+def card(cache: Cache) -> str:
+    """Return the card's text; the same for the same seal."""
+    from huggingface_hub import DatasetCardData
+
+    identity, seal, about = cache.identity, cache.seal, cache.about
+    data = DatasetCardData(
+        tags=["mixkd", "knowledge-distillation"],
+        task_categories=["text-classification"],
+        configs=_configs(cache),
     )
-    return f"{text}- config_name: examples\n  data_files:\n{splits}"
+    prose = PROSE.format(
+        task=about.get("task", cache.root.name),
+        originals=seal.rows.originals,
+        pairs=seal.rows.pairs,
+        rows="\n".join(
+            f"| {split.name} | {split.rows} | {_scores(seal.scores[split.name])} |"
+            for split in identity.splits
+        ),
+        labels=", ".join(identity.label_names) or "a number (regression)",
+        beta=identity.mixup.beta,
+        mask=identity.mixup.mask,
+        seed=identity.mixup.seed,
+        max_length=identity.max_length,
+        dtype=identity.logits_dtype,
+        fingerprint=identity.fingerprint,
+        pin=cache.pin,
+        about="\n".join(f"- {name}: {about[name]}" for name in sorted(about)),
+    )
+    return f"---\n{data.to_yaml()}\n---\n{prose}"
 
 
-def _config(name: str, records: tuple[Record, ...]) -> str:
-    paths = "".join(f"    - {record.file}\n" for record in records)
-    return f"- config_name: {name}\n  data_files:\n  - split: train\n    path:\n{paths}"
+def _configs(cache: Cache) -> list[dict[str, Any]]:
+    """The files one by one: a pattern would pick up shards that no seal names."""
+    configs = [_config("pairs", cache.pair_records)] if cache.pair_records else []
+    configs.append(_config("originals", cache.seal.records("originals")))
+    if cache.header.shard_format == "arrow":
+        files = [{"split": name, "path": f"examples/{name}.arrow"} for name in cache.splits]
+        configs.append({"config_name": "examples", "data_files": files})
+    return configs
+
+
+def _config(name: str, records: Sequence[Record]) -> dict[str, Any]:
+    files = [{"split": "train", "path": [record.file for record in records]}]
+    return {"config_name": name, "data_files": files}
 
 
 def _scores(scores: dict[str, float]) -> str:

@@ -1,49 +1,82 @@
-"""The identity of a cache: what it is a cache of, and `cache.json`, which says so."""
+"""The header of a cache, `cache.json`: what it is a cache of, and what its first build decided."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
-from mixkd.shared import FORMAT_VERSION, strict
-from mixkd.shared.cache.layout import Layout
-from mixkd.shared.canonical import dumps, loads, sha256_hex
-from mixkd.shared.errors import VersionError
-from mixkd.shared.metrics import CLASSIFICATION, PROBLEM_TYPES
-from mixkd.shared.mixup import MASK_RULES, MaskRule
+import msgspec
+
+from mixkd.shared import FORMAT_VERSION
+from mixkd.shared.cache.codecs.base import KindName, Layout
+from mixkd.shared.errors import MalformedError, VersionError
+from mixkd.shared.json_values import Count, Sha256, Value, decode, dumps, malformed, sha256_hex
+from mixkd.shared.metrics import CLASSIFICATION
+from mixkd.shared.mixup import MaskRule
 from mixkd.shared.plan import PLAN_VERSION
 
-CACHE_FILE_LIMIT_BYTES = 64 * 2**20
-SPLIT_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
-MIXUP_SITE = "input_embeddings"
+HEADER = "cache.json"
+HEADER_LIMIT_BYTES = 16 * 2**20
+CLASSES_LIMIT = 65_536
+Positive = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+SplitName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,40}\Z")]
+CoveredPath = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"\A(cache\.json|examples/[a-z0-9_]+\.arrow"
+        r"|(tokenizer|student_init/[1-9][0-9]{0,3}-layers)/"
+        r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}\.(json|txt|model|safetensors))\Z"
+    ),
+]
+Kind = TypeVar("Kind")
+About = dict[str, str | bool | int | float]
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """One labelled split: its name, its rows, and what they are."""
+class CoveredFile(Value, frozen=True, kw_only=True, order=True):
+    """Size and sha256 of a file that a reader uses beside the shards."""
 
-    name: str
-    rows: int
-    texts_sha256: str
-    ids_sha256: str
+    path: CoveredPath
+    size_bytes: Count = msgspec.field(name="bytes")
+    sha256: Sha256
 
 
-@dataclass(frozen=True)  # without slots, so that the fingerprint is computed once
-class Identity:
-    """What a cache is a cache of. `splits` begins with train."""
+class Split(Value, frozen=True, kw_only=True):
+    """One labelled split; the digests are over its texts and over its ids, labels included."""
 
-    problem_type: str
-    label_names: tuple[str, ...]
-    splits: tuple[Split, ...]
-    teacher_sha256: str
-    teacher_columns: tuple[int, ...]
-    max_length: int
+    name: SplitName
+    rows: Positive
+    texts_sha256: Sha256
+    ids_sha256: Sha256
+
+
+class TeacherIdentity(Value, frozen=True, kw_only=True):
+    """The teacher: sha256 over its files; for each class of the cache, the teacher's label."""
+
+    sha256: Sha256
+    columns: tuple[Count, ...]
+
+
+class Mixup(Value, frozen=True, kw_only=True):
+    """How pairs are drawn and mixed; see `shared/plan.py` and `shared/mixup.py`."""
+
+    site: Literal["input_embeddings"]
     beta: float
     mask: MaskRule
-    seed: int
-    logits_dtype: str
+    seed: Count
+    partners: Literal["random"]
+    plan: int
+
+
+class Identity(Value, frozen=True, kw_only=True, dict=True):
+    """What a cache is a cache of: content only, so that equal content made elsewhere is equal."""
+
+    problem_type: Literal["single_label_classification", "regression"]
+    label_names: tuple[str, ...]
+    splits: tuple[Split, ...]
+    teacher: TeacherIdentity
+    max_length: Positive
+    mixup: Mixup
+    logits_dtype: Literal["float32", "float16"]
 
     @property
     def classes(self) -> int:
@@ -51,179 +84,185 @@ class Identity:
         return len(self.label_names) if self.problem_type == CLASSIFICATION else 1
 
     @property
-    def train_rows(self) -> int:
+    def n_train(self) -> int:
+        """The number of train examples."""
         return self.splits[0].rows
 
     @property
-    def originals(self) -> int:
+    def n_originals(self) -> int:
+        """The number of examples of all splits."""
         return sum(split.rows for split in self.splits)
 
     @cached_property
     def fingerprint(self) -> str:
-        return sha256_hex(dumps(self.to_json()))
+        """The sha256 of the canonical identity, which every shard, record and seal repeats."""
+        return sha256_hex(dumps(self))
 
-    def layout(self, kind: str, start: int, stop: int) -> Layout:
+    def layout(self, kind: KindName, start: int, stop: int) -> Layout:
+        """Return what a shard of these rows must look like."""
         return Layout(self.fingerprint, kind, start, stop, self.classes, self.logits_dtype)
 
     def differences(self, other: Identity) -> list[str]:
-        """`name: mine, theirs` for each field that differs."""
-        mine, theirs = _flat(self.to_json()), _flat(other.to_json())
+        """Return `name mine (there: theirs)` for each field that differs."""
+        mine, theirs = _flat(msgspec.to_builtins(self)), _flat(msgspec.to_builtins(other))
         return [
             f"{name} {_short(mine.get(name))} (there: {_short(theirs.get(name))})"
             for name in sorted(mine.keys() | theirs.keys())
             if mine.get(name) != theirs.get(name)
         ]
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "problem_type": self.problem_type,
-            "label_names": list(self.label_names),
-            "splits": [asdict(split) for split in self.splits],
-            "teacher": {
-                "sha256": self.teacher_sha256,
-                "columns": list(self.teacher_columns),
-            },
-            "max_length": self.max_length,
-            "mixup": {
-                "site": MIXUP_SITE,
-                "beta": float(self.beta),
-                "mask": self.mask,
-                "seed": self.seed,
-                "plan": PLAN_VERSION,
-            },
-            "logits_dtype": self.logits_dtype,
-        }
-
-    @classmethod
-    def from_json(cls, value: Any, where: object) -> Identity:
-        keys = "problem_type label_names splits teacher max_length mixup logits_dtype".split()
-        value = strict.table(value, where, keys)
-        teacher = strict.table(value["teacher"], where, ["sha256", "columns"])
-        mixup = strict.table(value["mixup"], where, ["site", "beta", "mask", "seed", "plan"])
-        strict.choice(mixup["site"], where, [MIXUP_SITE])
-        if mixup["plan"] != PLAN_VERSION or type(mixup["plan"]) is not int:
-            raise _newer(where, f"plan {mixup['plan']!r}"[:60], f"plan {PLAN_VERSION}")
-        identity = cls(
-            problem_type=strict.choice(value["problem_type"], where, PROBLEM_TYPES),
-            label_names=tuple(
-                strict.text(name, where) for name in strict.array(value["label_names"], where)
-            ),
-            splits=tuple(_split(item, where) for item in strict.array(value["splits"], where)),
-            teacher_sha256=strict.text(teacher["sha256"], where, strict.SHA256),
-            teacher_columns=tuple(
-                strict.count(column, where) for column in strict.array(teacher["columns"], where)
-            ),
-            max_length=strict.count(value["max_length"], where),
-            beta=_written_as_float(mixup["beta"], where),
-            mask=strict.choice(mixup["mask"], where, MASK_RULES),
-            seed=strict.count(mixup["seed"], where),
-            logits_dtype=strict.choice(value["logits_dtype"], where, ["float32", "float16"]),
-        )
-        identity.check(where)
-        return identity
-
     def check(self, where: object) -> None:
-        """Refuse an identity whose parts contradict each other."""
+        """Refuse an identity whose parts contradict each other.
+
+        Raises:
+            MalformedError: Naming the parts.
+            VersionError: If the pairs follow a later plan.
+        """
+        if self.mixup.plan != PLAN_VERSION:
+            raise _newer(where, f"plan {self.mixup.plan}", f"plan {PLAN_VERSION}")
         names = [split.name for split in self.splits]
         if names[:1] != ["train"] or len(set(names)) != len(names) or len(names) < 2:
-            raise strict.wrong(where, "splits train and at least one more, each once", names)
-        if any(split.rows < 1 for split in self.splits) or self.train_rows < 2:
-            raise strict.wrong(where, "two train examples and one of each other split", names)
-        classes = self.classes
-        if len(set(self.label_names)) != len(self.label_names) or not 1 <= classes <= 65536:
-            raise strict.wrong(where, "distinct label names", f"{len(self.label_names)} names")
-        if sorted(self.teacher_columns) != list(range(classes)):
-            raise strict.wrong(where, f"a permutation of 0..{classes - 1}", self.teacher_columns)
-        if not self.beta > 0 or self.max_length < 1:
-            raise strict.wrong(where, "beta > 0 and max_length > 0", (self.beta, self.max_length))
+            raise malformed(where, "splits train and at least one more, each once", names)
+        if self.n_train < 2:
+            raise malformed(where, "two train examples", self.n_train)
+        if len(set(self.label_names)) != len(self.label_names):
+            raise malformed(where, "distinct label names", f"{len(self.label_names)} names")
+        if not 1 <= self.classes <= CLASSES_LIMIT:
+            raise malformed(where, f"1 to {CLASSES_LIMIT} distinct label names", self.classes)
+        if sorted(self.teacher.columns) != list(range(self.classes)):
+            raise malformed(where, f"a permutation of 0..{self.classes - 1}", self.teacher.columns)
+        if not self.mixup.beta > 0:
+            raise malformed(where, "beta > 0", self.mixup.beta)
 
 
-@dataclass(frozen=True, slots=True)
-class CacheFile:
-    """`cache.json`: the identity, the rows of a shard, and `about`, which is free text."""
+class Draft(Value, frozen=True, kw_only=True):
+    """What is decided before a cache has any file.
+
+    Attributes:
+        shard_rows: Rows of a whole shard.
+        metric: The task's headline metric, a name in `shared/metrics.py`.
+        about: Free text for people; it decides nothing.
+    """
 
     identity: Identity
-    shard_rows: int
-    about: dict[str, Any]
+    shard_rows: Positive
+    shard_format: Literal["arrow", "hdf5"]
+    metric: str
+    about: About
 
-    def to_bytes(self) -> bytes:
-        return dumps(
-            {
-                "format": FORMAT_VERSION,
-                "fingerprint": self.identity.fingerprint,
-                "identity": self.identity.to_json(),
-                "shard_rows": self.shard_rows,
-                "about": self.about,
-            }
-        )
+
+class Header(Draft, frozen=True, kw_only=True):
+    """`cache.json`: the draft, and the digests of everything that lies beside the shards."""
+
+    format: Literal[1]
+    fingerprint: Sha256
+    files: tuple[CoveredFile, ...]
 
     @classmethod
-    def from_bytes(cls, data: bytes, where: object) -> CacheFile:
-        value = read_versioned(data, where, CACHE_FILE_LIMIT_BYTES)
-        keys = ["format", "fingerprint", "identity", "shard_rows", "about"]
-        value = strict.table(value, where, keys)
-        identity = Identity.from_json(value["identity"], where)
-        if value["fingerprint"] != identity.fingerprint:
-            raise strict.wrong(
-                where, f"fingerprint {identity.fingerprint}", repr(value["fingerprint"])
-            )
-        shard_rows = strict.count(value["shard_rows"], where)
-        if not isinstance(value["about"], dict) or shard_rows < 1:
-            raise strict.wrong(where, "an object about, shard_rows > 0", shard_rows)
-        return cls(identity, shard_rows, value["about"])
+    def of(cls, draft: Draft, files: tuple[CoveredFile, ...]) -> Header:
+        """Return the header of a new cache."""
+        values = {name: getattr(draft, name) for name in Draft.__struct_fields__}
+        fingerprint = draft.identity.fingerprint
+        return cls(**values, format=1, fingerprint=fingerprint, files=files)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: object) -> Header:
+        """Decode and check `cache.json`.
+
+        Raises:
+            MalformedError, VersionError: Naming what is wrong.
+        """
+        header = decode_versioned(data, cls, where, HEADER_LIMIT_BYTES)
+        header.identity.check(where)
+        if header.fingerprint != header.identity.fingerprint:
+            expected = f"fingerprint {header.identity.fingerprint}"
+            raise malformed(where, expected, header.fingerprint)
+        check_order(header.files, where)
+        return header
+
+    def to_bytes(self) -> bytes:
+        """Return the canonical JSON."""
+        return dumps(self)
 
 
-def read_versioned(data: bytes, where: object, limit_bytes: int) -> Any:
-    """The value of a canonical JSON file of this format version."""
-    value = loads(data, where, limit_bytes)
-    check_version(value, where)
-    return value
+class _Versioned(msgspec.Struct):
+    format: int
 
 
-def check_version(value: Any, where: object) -> None:
-    """Refuse what another version of the format says of itself."""
-    found = value.get("format") if isinstance(value, dict) else None
-    if type(found) is int and found > FORMAT_VERSION:
-        raise _newer(where, f"format {found}"[:60], f"format {FORMAT_VERSION}")
-    if type(found) is not int or found != FORMAT_VERSION:
-        raise strict.wrong(where, f"format {FORMAT_VERSION}", repr(found)[:60])
+class _OldHeader(msgspec.Struct):
+    about: dict[str, msgspec.Raw]
+
+
+def decode_versioned(data: bytes, kind: type[Kind], where: object, limit_bytes: int) -> Kind:
+    """Decode a JSON file of this version of the format.
+
+    Raises:
+        VersionError: If the file says that it is of a later version, or of the layout that was
+            used before the first release.
+        MalformedError: If it is anything else.
+    """
+    try:
+        return decode(data, kind, where, limit_bytes)
+    except MalformedError:
+        _check_old(data, where)
+        raise
+
+
+def check_version(version: int, where: object) -> None:
+    """Refuse a file of a different version of the format.
+
+    Raises:
+        VersionError: If the version is a later one.
+        MalformedError: If there is no such version.
+    """
+    if version > FORMAT_VERSION:
+        raise _newer(where, f"format {version}", f"format {FORMAT_VERSION}")
+    if version != FORMAT_VERSION:
+        raise malformed(where, f"format {FORMAT_VERSION} at `$.format`", version)
+
+
+def _check_old(data: bytes, where: object) -> None:
+    try:
+        check_version(msgspec.json.decode(data, type=_Versioned).format, where)
+    except (ValueError, RecursionError):
+        return
+    try:
+        old = "shard_format" in msgspec.json.decode(data, type=_OldHeader).about
+    except (ValueError, RecursionError):
+        return
+    if old:
+        raise VersionError(
+            where,
+            expected=f"the released layout of format {FORMAT_VERSION}",
+            found="the layout used before the first release",
+            do="build the cache again with another --out",
+        )
+
+
+def check_order(files: tuple[CoveredFile, ...], where: object) -> None:
+    """Refuse a list of files that is not in order, each once."""
+    paths = [file.path for file in files]
+    if paths != sorted(set(paths)):
+        raise malformed(where, "files in order, each once", f"{len(paths)} paths")
 
 
 def _newer(where: object, found: str, expected: str) -> VersionError:
     return VersionError(
-        where, expected=expected, found=found, do="upgrade mixkd to read this cache"
+        where, expected=expected, found=found[:60], do="upgrade mixkd to read this cache"
     )
-
-
-def _split(value: Any, where: object) -> Split:
-    value = strict.table(value, where, ["name", "rows", "texts_sha256", "ids_sha256"])
-    return Split(
-        strict.text(value["name"], where, SPLIT_NAME),
-        strict.count(value["rows"], where),
-        strict.text(value["texts_sha256"], where, strict.SHA256),
-        strict.text(value["ids_sha256"], where, strict.SHA256),
-    )
-
-
-def _written_as_float(value: Any, where: object) -> float:
-    """1.0 and not 1: equal numbers have one text, so that equal identities have one fingerprint."""
-    number = strict.number(value, where)
-    if type(value) is not float:
-        raise strict.wrong(where, "a fraction such as 0.4 or 1.0", repr(value)[:80])
-    return number
 
 
 def _short(value: Any) -> str:
     """A value on one line; of a digest the first digits."""
     text = "absent" if value is None else str(value)
-    return text[:12] if strict.SHA256.fullmatch(text) else text[:80]
+    return text[:12] if len(text) == 64 and text.isalnum() else text[:80]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested JSON as dotted names -> leaves."""
     if isinstance(value, dict):
         items = [(f"{prefix}{key}", item) for key, item in value.items()]
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+    elif isinstance(value, tuple | list) and any(isinstance(item, dict) for item in value):
         items = [(f"{prefix}{item.get('name')}", item) for item in value]
     else:
         return {prefix.rstrip("."): value}

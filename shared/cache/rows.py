@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.cache.codecs.base import Columns
 from mixkd.shared.cache.header import Identity
-from mixkd.shared.cache.layout import Columns
 from mixkd.shared.pairs import PairTable
 
 

@@ -1,92 +1,138 @@
-"""The seal: which rows are complete, what every file a reader uses must be; published last."""
+"""Making a seal from what is committed, and putting the longest one in place of MANIFEST.json."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import msgspec
 
 from mixkd.shared import files, publish
 from mixkd.shared.cache.card import card
-from mixkd.shared.cache.header import CacheFile, Identity
-from mixkd.shared.cache.layout import KINDS
-from mixkd.shared.cache.reader import (
-    FILE_LIMIT_BYTES,
-    GET_AGAIN,
-    Cache,
-    names_in,
-    read_cache_file,
-    read_originals,
-    read_seal,
-    read_unsealed_examples,
-)
-from mixkd.shared.cache.seal import COVERED_FILE, CoveredFile, Record, Seal
-from mixkd.shared.cache.writer import records
-from mixkd.shared.errors import DamagedFileError, UnsealedError
+from mixkd.shared.cache.folder import FILE_LIMIT_BYTES, CacheFolder
+from mixkd.shared.cache.header import HEADER, CoveredFile, CoveredPath, Header
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.records import Record
+from mixkd.shared.cache.seal import MANIFEST, SEAL_LIMIT_BYTES, SEALS, Rows, Seal, seal_name
+from mixkd.shared.errors import CacheError, DamagedFileError, UnsealedError
+from mixkd.shared.json_values import sha256_hex
 from mixkd.shared.metrics import metrics
 from mixkd.shared.plan import complete_prefix
 
+README = "README.md"
 
-def seal(root: Path) -> Seal:
-    """Seal the complete prefix of what is committed; a no-op where the same seal is there.
+
+def make(folder: CacheFolder, header: Header, records: Mapping[str, Sequence[Record]]) -> Seal:
+    """Return the seal of the complete prefix of each kind's records.
 
     Raises:
-        UnsealedError: If not all originals are committed.
+        UnsealedError: If not all originals are among them.
+        DamagedFileError: If a shard is not there or has a different size.
     """
-    file = read_cache_file(root)
-    originals = _prefix(records(root, "originals", file.identity))
-    pairs = _prefix(records(root, "pairs", file.identity))
-    if not originals or originals[-1].stop < file.identity.originals:
+    originals, pairs = _prefix(records["originals"]), _prefix(records["pairs"])
+    complete = originals[-1].stop if originals else 0
+    if complete < header.identity.n_originals:
         raise UnsealedError(
-            root,
-            expected=f"all {file.identity.originals} originals committed before a seal",
-            found=f"{originals[-1].stop if originals else 0}",
+            folder.root,
+            expected=f"all {header.identity.n_originals} originals committed before a seal",
+            found=f"{complete}",
             do="run the build again: it continues",
         )
-    _check_present(root, [*originals, *pairs])
-    covered = covered_files(root)
-    _compare_with_older(root, covered, [*originals, *pairs])
-    made = Seal(
-        fingerprint=file.identity.fingerprint,
-        originals=originals[-1].stop,
-        pairs=pairs[-1].stop if pairs else 0,
+    _check_present(folder.root, [*originals, *pairs])
+    size = (folder.root / HEADER).stat().st_size
+    sha256 = files.sha256(folder.root, HEADER, limit_bytes=FILE_LIMIT_BYTES, size_bytes=size)
+    own = CoveredFile(path=HEADER, size_bytes=size, sha256=sha256)
+    return Seal(
+        format=header.format,
+        fingerprint=header.fingerprint,
+        rows=Rows(originals=complete, pairs=pairs[-1].stop if pairs else 0),
         shards=(*originals, *pairs),
-        files=tuple(covered),
-        scores=_scores(root, file, tuple(originals)),
+        files=tuple(sorted([own, *header.files])),
+        scores=_scores(folder, header, tuple(originals)),
     )
-    publish.folder(root / "seals")
-    publish.create(root / made.name, made.to_bytes())
-    return publish_longest(root)
 
 
-def publish_longest(root: Path) -> Seal:
-    """Make MANIFEST.json the longest seal, looking again until no longer one has appeared."""
-    longest = _longest(root)
+def publish_seal(root: Path, seal: Seal) -> None:
+    """Create the seal's file under the name of its digest."""
+    data = seal.to_bytes()
+    path = publish.below(root, seal_name(sha256_hex(data)))
+    publish.folder(path.parent)
+    publish.create(path, data)
+
+
+def publish_longest(folder: CacheFolder, known: dict[str, Seal] | None = None) -> str:
+    """Make MANIFEST.json the longest seal, looking again until no longer one has appeared.
+
+    A seal is opened as a reader opens it before it takes the place of another one.
+
+    Args:
+        known: Seals that were read before, by path; those that are read now are added.
+
+    Returns:
+        The pin of the longest seal.
+    """
+    known = {} if known is None else known
+    name = _longest_on_disk(folder, known)
     while True:
-        manifest = root / "MANIFEST.json"
-        if not manifest.exists() or manifest.read_bytes() != longest.to_bytes():
-            publish.replace(manifest, longest.to_bytes())
-        again = _longest(root)
-        if again == longest:
+        cache = Cache.open(folder.root, Path(name).stem)
+        data = files.read(folder.root, name, limit_bytes=SEAL_LIMIT_BYTES)
+        _put(folder.root, MANIFEST, data)
+        again = _longest_on_disk(folder, known)
+        if again == name:
             break
-        longest = again
-    text = card(Cache.open(root)).encode()
-    readme = root / "README.md"
-    if not readme.exists() or readme.read_bytes() != text:
-        publish.replace(readme, text)
-    return longest
+        name = again
+    _put(folder.root, README, card(cache).encode())
+    return cache.pin
 
 
-def _longest(root: Path) -> Seal:
-    seals = [read_seal(root, name) for name in names_in(root, "seals")]
-    return max(seals, key=lambda found: (found.length, found.digest))
+def longest(seals: Mapping[str, Seal]) -> tuple[str, Seal]:
+    """Return the path and the value of the seal of most rows."""
+    return max(seals.items(), key=lambda item: (item[1].length, item[0]))
 
 
-def _prefix(found: list[Record]) -> list[Record]:
-    complete = complete_prefix((record.start, record.stop) for record in found)
-    return [record for record in found if record.stop <= complete]
+def covered_paths(root: Path) -> list[str]:
+    """Return the paths on the disk of all that a seal covers beside `cache.json`."""
+    paths = [
+        path.relative_to(root).as_posix()
+        for pattern in ("examples/*", "tokenizer/*", "student_init/*/*")
+        for path in root.glob(pattern)
+    ]
+    return sorted(path for path in paths if _is_covered(path))
 
 
-def _check_present(root: Path, found: list[Record]) -> None:
-    for record in found:
+def _is_covered(path: str) -> bool:
+    try:
+        msgspec.convert(path, CoveredPath)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _longest_on_disk(folder: CacheFolder, known: dict[str, Seal]) -> str:
+    names = folder.names(SEALS)
+    for name in names:
+        if name not in known:
+            known[name], _ = folder.seal(name)
+    return longest({name: known[name] for name in names})[0]
+
+
+def _put(root: Path, name: str, data: bytes) -> None:
+    """Replace a file unless it has this content already."""
+    try:
+        if files.read(root, name, limit_bytes=SEAL_LIMIT_BYTES) == data:
+            return
+    except CacheError:
+        pass  # none, or something that is not a file: a rename takes its place
+    publish.replace(root / name, data)
+
+
+def _prefix(records: Sequence[Record]) -> list[Record]:
+    complete = complete_prefix((record.start, record.stop) for record in records)
+    return [record for record in records if record.stop <= complete]
+
+
+def _check_present(root: Path, records: Sequence[Record]) -> None:
+    for record in records:
         path = root / record.file
         size = path.stat().st_size if path.is_file() else None
         if size != record.size_bytes:
@@ -98,72 +144,12 @@ def _check_present(root: Path, found: list[Record]) -> None:
             )
 
 
-def covered_files(root: Path) -> list[CoveredFile]:
-    """Size and digest of every file beside the shards that a reader uses, ordered by name."""
-    names = sorted(
-        path.relative_to(root).as_posix()
-        for pattern in ("cache.json", "examples/*", "tokenizer/*", "student_init/*/*")
-        for path in root.glob(pattern)
-    )
-    return [_digest(root, name) for name in names if COVERED_FILE.fullmatch(name)]
-
-
-def check_unchanged(root: Path, identity: Identity) -> None:
-    """What a seal would look at, before the teacher runs for hours on what cannot be sealed.
-
-    Raises:
-        DamagedFileError: If an older seal says otherwise. Published bytes never change, and a new
-            seal must not bless what the older one would refuse.
-    """
-    found = [record for kind in KINDS for record in records(root, kind, identity)]
-    _compare_with_older(root, covered_files(root), found)
-
-
-def _compare_with_older(root: Path, covered: list[CoveredFile], found: list[Record]) -> None:
-    if not names_in(root, "seals"):
-        return
-    older = _longest(root)
-    _check_same_files(root, covered, older)
-    sealed = {record.name: record for record in older.shards}
-    for record in found:
-        if sealed.get(record.name, record) != record:
-            raise DamagedFileError(
-                root / record.name,
-                expected=f"the record that {older.name} has",
-                found="another one",
-                do="run: cache-teacher repair, then build again",
-            )
-
-
-def _check_same_files(root: Path, covered: list[CoveredFile], older: Seal) -> None:
-    sealed, found = ({file.file: file for file in each} for each in (older.files, covered))
-    for name in sorted(sealed.keys() | found.keys()):
-        if sealed.get(name) != found.get(name):
-            raise DamagedFileError(
-                root / name,
-                expected=_described(sealed.get(name)) + f", as {older.name} says",
-                found=_described(found.get(name)),
-                do=f"{GET_AGAIN}, or build with another --out",
-            )
-
-
-def _described(file: CoveredFile | None) -> str:
-    return f"{file.size_bytes} bytes of sha256 {file.sha256[:12]}…" if file else "no file"
-
-
-def _digest(root: Path, name: str) -> CoveredFile:
-    size = (root / name).stat().st_size
-    sha256 = files.sha256(root, name, limit_bytes=FILE_LIMIT_BYTES, size_bytes=size)
-    return CoveredFile(name, size, sha256)
-
-
 def _scores(
-    root: Path, file: CacheFile, originals: tuple[Record, ...]
+    folder: CacheFolder, header: Header, originals: tuple[Record, ...]
 ) -> dict[str, dict[str, float]]:
-    identity = file.identity
-    logits = read_originals(root, originals, identity)
-    examples = read_unsealed_examples(root, identity)
+    identity = header.identity
+    logits = folder.originals(originals, identity)
     return {
-        split: metrics(logits[split], rows.labels, identity.problem_type)
-        for split, rows in examples.items()
+        split: metrics(logits[split], examples.labels, identity.problem_type)
+        for split, examples in folder.all_examples(identity).items()
     }

@@ -1,66 +1,262 @@
-"""Commits: a shard, then its record, each published whole, in a thread beside the computing."""
+"""A cache while it is written: created, extended by whole shards, sealed.
+
+A shard is the unit of work and of commit: it is published, then its record, exclusively; of several
+builders one wins. The disk is read once, into one snapshot of the records; later only what is new.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
-from mixkd.shared import publish
-from mixkd.shared.cache import codecs as shards
-from mixkd.shared.cache.header import CacheFile, Identity
-from mixkd.shared.cache.layout import Columns, columns_equal
-from mixkd.shared.cache.reader import read_record
-from mixkd.shared.cache.seal import Record, record_name, shard_name
-from mixkd.shared.canonical import sha256_hex
-from mixkd.shared.errors import DiskError, OutputError
+from mixkd.shared import plan, publish
+from mixkd.shared.cache import sealing
+from mixkd.shared.cache.codecs import CODECS
+from mixkd.shared.cache.codecs.base import KINDS, Columns, KindName, columns_equal
+from mixkd.shared.cache.folder import CacheFolder
+from mixkd.shared.cache.header import HEADER, CoveredFile, Draft, Header, Identity
+from mixkd.shared.cache.records import COMMITS, Made, Record, record_name, shard_name
+from mixkd.shared.cache.seal import SEALS, Seal
+from mixkd.shared.errors import DamagedFileError, DifferentCacheError, DiskError, OutputError
 from mixkd.shared.examples import Examples
+from mixkd.shared.json_values import sha256_hex
 
-SECONDS_BETWEEN_LOOKS = 0.2
-QUEUED_SHARDS = 2
+Rows = tuple[int, int]
 
 
-def create_cache(
-    root: Path, file: CacheFile, examples: dict[str, Examples], files: dict[str, bytes]
-) -> None:
-    """Publish what all shards refer to, each file exclusively, `cache.json` last."""
-    tables = {f"examples/{split}.arrow": rows.to_bytes() for split, rows in examples.items()}
-    for name, data in {**tables, **files, "cache.json": file.to_bytes()}.items():
-        publish.folder((root / name).parent)
-        if name.count("/") > 1:
-            # A killed build may have made the folder and not synced the one that holds it.
-            publish.sync_folder((root / name).parent.parent)
-        there = publish.create(root / name, data)
-        if there is None or there == data:
-            continue
-        if name != "cache.json" or not _same_identity(there, file, root):
-            raise OutputError(
-                root / name,
-                expected="no file, or the one that this build would write",
-                found="another one, from a build with other settings",
-                do="choose another --out, or remove this folder if no build is running",
+class CacheWriter:
+    """A cache that is being built. One per process; several processes may write one cache.
+
+    Attributes:
+        folder: Where the cache lies.
+        header: What `cache.json` says.
+    """
+
+    def __init__(self, folder: CacheFolder, header: Header) -> None:
+        self.folder = folder
+        self.header = header
+        self._records: dict[str, Record] = {}
+        self._seals: dict[str, Seal] = {}
+        self.refresh()
+
+    @classmethod
+    def open(cls, root: Path) -> CacheWriter:
+        """Open a cache to continue or extend it, whether it is sealed or not.
+
+        Raises:
+            OutputError: If a record is of a different cache.
+            CacheError: If a file cannot be read, naming it.
+        """
+        folder = CacheFolder(root)
+        return cls(folder, folder.header())
+
+    @classmethod
+    def create(
+        cls, root: Path, draft: Draft, examples: dict[str, Examples], files: dict[str, bytes]
+    ) -> CacheWriter:
+        """Publish what all shards refer to, each file exclusively, `cache.json` last.
+
+        Args:
+            examples: Split name -> examples.
+            files: Path -> content of what lies under `tokenizer/` and `student_init/`.
+
+        Raises:
+            OutputError: If a different file is there already.
+        """
+        tables = {f"examples/{split}.arrow": rows.to_bytes() for split, rows in examples.items()}
+        contents = {**tables, **files}
+        covered = [
+            CoveredFile(path=p, size_bytes=len(d), sha256=sha256_hex(d))
+            for p, d in contents.items()
+        ]
+        header = Header.of(draft, tuple(sorted(covered)))
+        for name, data in {**contents, HEADER: header.to_bytes()}.items():
+            path = publish.below(root, name)
+            publish.folder(path.parent)
+            if name.count("/") > 1:
+                # A killed build may have created the folder and not synced the one that holds it.
+                publish.sync_folder(path.parent.parent)
+            actual = publish.create(path, data)
+            if actual is None or actual == data:
+                continue
+            if name != HEADER or not _like(Header.from_bytes(actual, path), header):
+                raise OutputError(
+                    path,
+                    expected="no file, or the one that this build would write",
+                    found="a different one, from a build with different settings",
+                    do="choose another --out, or remove this folder if no build is running",
+                )
+        return cls.open(root)
+
+    @property
+    def identity(self) -> Identity:
+        """What this is a cache of."""
+        return self.header.identity
+
+    def refresh(self) -> None:
+        """Read the records that appeared since the last look, and forget those that are gone."""
+        names = self.folder.names(COMMITS)
+        for name in names:
+            if name not in self._records:
+                self._add(self.folder.record(name))
+        self._records = {name: self._records[name] for name in names}
+
+    def records(self, kind: KindName) -> list[Record]:
+        """Return the records of a kind that are known, by row."""
+        found = [record for record in self._records.values() if record.kind == kind]
+        return sorted(found, key=lambda record: record.start)
+
+    def gaps(self, kind: KindName, target: int) -> list[Rows]:
+        """Return the ranges of rows below `target` that are not committed, cut into shards."""
+        committed = ((record.start, record.stop) for record in self.records(kind))
+        return plan.gaps(committed, target, self.header.shard_rows)
+
+    def is_committed(self, kind: KindName, start: int) -> bool:
+        """Whether the disk has a record of the shard from `start` on, also one not yet read."""
+        return (self.folder.root / record_name(kind, start)).exists()
+
+    def commit(self, kind: KindName, rows: Rows, columns: Columns, made: Made) -> bool:
+        """Publish a shard and then its record.
+
+        Returns:
+            False if another builder committed these rows first: its shard stays, this one goes.
+
+        Raises:
+            DiskError: If the shard cannot be written or is read back differently.
+        """
+        root, codec = self.folder.root, CODECS[self.header.shard_format]
+        layout = self.identity.layout(kind, *rows)
+        data = codec.encode(layout, columns)
+        sha256 = sha256_hex(data)
+        name = shard_name(kind, rows[0], sha256, codec.suffix)
+
+        def check(written: bytes) -> None:
+            if not columns_equal(codec.decode(layout, written, root / name), columns):
+                raise DiskError(
+                    root / name,
+                    expected="the rows that were computed",
+                    found="different values when the shard was read back",
+                    do="check memory and disk; nothing was committed",
+                )
+
+        record = Record(
+            format=self.header.format,
+            fingerprint=layout.fingerprint,
+            kind=layout.kind,
+            start=rows[0],
+            stop=rows[1],
+            file=name,
+            size_bytes=len(data),
+            sha256=sha256,
+            made=made,
+        )
+        publish.folder(publish.below(root, name).parent)
+        publish.folder(publish.below(root, record.name).parent)
+        publish.replace(root / name, data, check)
+        other = publish.create(root / record.name, record.to_bytes())
+        if other is None:
+            self._add(record)
+            return True
+        first = Record.from_bytes(other, root / record.name)
+        if first.file != name:
+            publish.remove(root / name)
+        self._add(first)
+        return False
+
+    def check_same(self, draft: Draft) -> None:
+        """Compare what a build wants with what the cache is.
+
+        Raises:
+            DifferentCacheError: Naming the fields that differ.
+        """
+        differences = draft.identity.differences(self.identity)
+        differences += [
+            f"{name} {asked} (there: {stored})"
+            for name, asked, stored in (
+                ("shard_rows", draft.shard_rows, self.header.shard_rows),
+                ("format", draft.shard_format, self.header.shard_format),
+            )
+            if asked != stored
+        ]
+        if differences:
+            raise DifferentCacheError(
+                self.folder.root,
+                expected="no cache, or one of the same identity",
+                found=f"one that differs in {'; '.join(differences)}",
+                do="choose another --out, or repeat the settings that it was made with",
             )
 
+    def check_unchanged(self) -> None:
+        """Compare everything that a seal covers with the header and with the longest seal.
 
-def committed(root: Path, kind: str, identity: Identity) -> list[tuple[int, int]]:
-    """The committed ranges of a kind, ascending."""
-    return [(record.start, record.stop) for record in records(root, kind, identity)]
+        Raises:
+            DamagedFileError: If a published file changed: damage must not be sealed.
+        """
+        self._read_seals()
+        present = sealing.covered_paths(self.folder.root)
+        expected = [file.path for file in self.header.files]
+        for path in sorted(set(present) ^ set(expected)):
+            raise DamagedFileError(
+                self.folder.root / path,
+                expected="a file" if path in expected else f"only the files that {HEADER} names",
+                found="none" if path in expected else "one that it does not name",
+                do="get the file again from where the cache was made, or build with another --out",
+            )
+        for file in self.header.files:
+            self.folder.check_file(file)
+        if self._seals:
+            name, seal = sealing.longest(self._seals)
+            self._compare(name, seal)
 
+    def seal(self) -> str:
+        """Seal the complete prefix of what is committed; a no-op where the same seal is there.
 
-def records(root: Path, kind: str, identity: Identity) -> list[Record]:
-    """All records of a kind, ascending, each checked to be of this cache."""
-    names = sorted(path.name for path in (root / "commits").glob(f"{kind}-*.json"))
-    found = [read_record(root, f"commits/{name}") for name in names]
-    for record in found:
-        check_owner(root, record, identity)
-    return sorted(found, key=lambda record: record.start)
+        Returns:
+            The pin of the longest seal, which may be another builder's.
+
+        Raises:
+            UnsealedError: If not all originals are committed.
+        """
+        self.refresh()
+        self.check_unchanged()
+        made = sealing.make(self.folder, self.header, {kind: self.records(kind) for kind in KINDS})
+        sealing.publish_seal(self.folder.root, made)
+        return sealing.publish_longest(self.folder, self._seals)
+
+    def _add(self, record: Record) -> None:
+        check_owner(self.folder.root, record, self.identity)
+        self._records[record.name] = record
+
+    def _read_seals(self) -> None:
+        for name in self.folder.names(SEALS):
+            if name not in self._seals:
+                self._seals[name], _ = self.folder.seal(name)
+
+    def _compare(self, name: str, older: Seal) -> None:
+        """Published bytes never change; a new seal must not bless what the older one refuses."""
+        sealed = {record.name: record for record in older.shards}
+        for record in self._records.values():
+            if sealed.get(record.name, record) != record:
+                raise DamagedFileError(
+                    self.folder.root / record.name,
+                    expected=f"the record that {name} has",
+                    found="a different one",
+                    do="run: cache-teacher repair, then build again",
+                )
+        for file in older.files:
+            if file.path == HEADER:
+                self.folder.check_file(file)
+            elif file not in self.header.files:
+                raise DamagedFileError(
+                    self.folder.root / HEADER,
+                    expected=f"the digest of {file.path} that {name} has",
+                    found="a different one",
+                    do="get the file again from where the cache was made, or build with another "
+                    "--out",
+                )
 
 
 def check_owner(root: Path, record: Record, identity: Identity) -> None:
-    """Refuse a record of another cache.
+    """Refuse a record of a different cache.
 
     Raises:
         OutputError: Naming both fingerprints.
@@ -74,128 +270,11 @@ def check_owner(root: Path, record: Record, identity: Identity) -> None:
         )
 
 
-def is_committed(root: Path, kind: str, start: int) -> bool:
-    return (root / record_name(kind, start)).exists()
-
-
-def commit(
-    root: Path,
-    file: CacheFile,
-    kind: str,
-    rows: tuple[int, int],
-    columns: Columns,
-    made: dict[str, Any],
-) -> bool:
-    """Publish a shard and then its record.
-
-    Returns:
-        False if another builder committed these rows first: its shard stands, this one is removed.
-    """
-    layout = file.identity.layout(kind, *rows)
-    shard_format = file.about["shard_format"]
-    data = shards.encode(shard_format, layout, columns)
-    sha256 = sha256_hex(data)
-    name = shard_name(kind, rows[0], sha256, shards.SUFFIXES[shard_format])
-
-    def check(found: bytes) -> None:
-        if not columns_equal(shards.decode(shard_format, layout, found, root / name), columns):
-            raise DiskError(
-                root / name,
-                expected="the rows that were computed",
-                found="other values when the shard was read back",
-                do="check memory and disk; nothing was committed",
-            )
-
-    publish.folder(root / "data")
-    publish.folder(root / "commits")
-    publish.replace(root / name, data, check)
-    record = Record(layout.fingerprint, kind, rows[0], rows[1], name, len(data), sha256, made)
-    there = publish.create(root / record.name, record.to_bytes())
-    if there is None:
-        return True
-    if Record.from_bytes(there, root / record.name).file != name:
-        publish.remove(root / name)
-    return False
-
-
-class Committer:
-    """A thread that commits shards in the order in which they are put.
-
-    A failure in it stops the run: `put`, `wait` and leaving the `with` block raise it.
-    """
-
-    def __init__(self, root: Path, file: CacheFile, made: dict[str, Any]) -> None:
-        self.rows = 0
-        self.rows_lost = 0
-        self.met_others = False
-        self._target = (root, file, made)
-        self._queue: queue.Queue[tuple[str, tuple[int, int], Columns] | None]
-        self._queue = queue.Queue(QUEUED_SHARDS)
-        self._failure: BaseException | None = None
-        self._abandoned = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
-
-    def __enter__(self) -> Committer:
-        self._thread.start()
-        return self
-
-    def put(self, kind: str, rows: tuple[int, int], columns: Columns) -> None:
-        while True:
-            self._raise_failure()
-            try:
-                self._queue.put((kind, rows, columns), timeout=SECONDS_BETWEEN_LOOKS)
-                return
-            except queue.Full:
-                continue
-
-    def wait(self) -> None:
-        """Until everything that was put is committed."""
-        with self._queue.all_tasks_done:
-            while self._queue.unfinished_tasks and self._failure is None:
-                self._queue.all_tasks_done.wait(SECONDS_BETWEEN_LOOKS)
-        self._raise_failure()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Finish what was put; after an error, only the shard that is being written."""
-        if error is None:
-            self.wait()
-        self._abandoned.set()
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(None)  # wakes the thread
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._abandoned.is_set():
-            try:
-                item = self._queue.get(timeout=SECONDS_BETWEEN_LOOKS)
-            except queue.Empty:
-                continue
-            if item is not None and self._failure is None:
-                try:
-                    self._commit(*item)
-                except BaseException as failure:  # handed to the thread that computes
-                    self._failure = failure
-            self._queue.task_done()
-
-    def _commit(self, kind: str, rows: tuple[int, int], columns: Columns) -> None:
-        root, file, made = self._target
-        if commit(root, file, kind, rows, columns, made):
-            self.rows += rows[1] - rows[0]
-        else:
-            self.rows_lost += rows[1] - rows[0]
-            self.met_others = True
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-
-def _same_identity(there: bytes, file: CacheFile, root: Path) -> bool:
-    """Whether another builder's `cache.json` is of the same identity and cut alike."""
-    other = CacheFile.from_bytes(there, root / "cache.json")
-    return (other.identity, other.shard_rows) == (file.identity, file.shard_rows)
+def _like(actual: Header, wanted: Header) -> bool:
+    """Whether another builder's header is of the same identity, files and cuts."""
+    return (actual.identity, actual.files, actual.shard_rows, actual.shard_format) == (
+        wanted.identity,
+        wanted.files,
+        wanted.shard_rows,
+        wanted.shard_format,
+    )

@@ -18,9 +18,9 @@ import sys
 import time
 from pathlib import Path
 
-from mixkd.shared.cache.sealing import seal
 from mixkd.shared.mixup import MixBatch
-from mixkd.teacher_cache.build import Logits, build
+from mixkd.teacher_cache.scoring import Logits
+from tests.caches import build, seal
 from tests.goldens import make
 
 SECONDS_PER_BATCH = 0.001

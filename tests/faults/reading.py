@@ -26,5 +26,5 @@ def read_all(root: Path) -> Cache:
 def files_read(root: Path) -> list[Path]:
     """The files that `read_all` depends on."""
     seal = Cache.open(root).seal
-    named = [*(record.file for record in seal.shards), *(file.file for file in seal.files)]
+    named = [*(record.file for record in seal.shards), *(file.path for file in seal.files)]
     return [root / "MANIFEST.json", *(root / name for name in sorted(named))]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixkd.shared.cache.verify import verify
+from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import CacheError
 from tests.conftest import Tally
 from tests.faults.reading import files_read, read_all
@@ -65,10 +65,10 @@ def test_verify_names_flips_in_records_and_old_seals(tmp_path: Path, tally: Tall
     assert len(paths) == 8
 
     def refused(path: Path) -> bool:
-        messages = [found.message for found in verify(root) if not found.harmless]
+        messages = [found.message for found in verify_cache(root) if not found.harmless]
         return any(message.startswith(str(path)) for message in messages)
 
     accepted = flipped(paths, 60, refused)
     tally("bit flips refused", 60 - len(accepted), of=60)
     assert accepted == []
-    assert [found for found in verify(root) if not found.harmless] == []
+    assert [found for found in verify_cache(root) if not found.harmless] == []

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.verify import verify
+from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.cache.writer import records
 from mixkd.shared.errors import OutputError
 from mixkd.shared.publish import is_temporary
-from mixkd.teacher_cache.build import build
 from tests import tiers
+from tests.caches import build
 from tests.conftest import Tally
 from tests.faults.reading import read_all
 from tests.goldens import make
@@ -56,7 +56,7 @@ def check_rows(root: Path, pairs: int, temporaries: bool = False) -> None:
         assert [record.start for record in found] == [0, *(r.stop for r in found[:-1])]
         assert found[-1].stop == rows
         assert cache.seal.records(kind) == tuple(found)
-    assert [finding for finding in verify(root, deep=True) if not finding.harmless] == []
+    assert [finding for finding in verify_cache(root, deep=True) if not finding.harmless] == []
     names = {path.relative_to(root).as_posix() for path in root.rglob("*")}
     left = {name for name in names if is_temporary(name)}
     assert temporaries or not left

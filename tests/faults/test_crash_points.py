@@ -59,7 +59,7 @@ def check_invariant(root: Path) -> int:
         planned = pairs(record.start, record.stop, examples=20, seed=0, beta=0.4)
         batch = cache.train.mixes(planned, 0)
         np.testing.assert_allclose(columns["logits"], make.score(batch), rtol=1e-6)
-    return cache.seal.originals + cache.seal.pairs
+    return cache.seal.rows.originals + cache.seal.rows.pairs
 
 
 def every_operation(

@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from mixkd.shared.cache import codecs as shards
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.verify import verify
-from mixkd.shared.canonical import dumps
+from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import CacheError, DamagedFileError, MissingFileError, UnsealedError
+from mixkd.shared.json_values import dumps
 from tests.faults.reading import files_read, read_all
 from tests.goldens import make
 from tests.hostile.sign import sign
@@ -95,7 +94,7 @@ def test_a_shard_of_another_teacher(root: Path) -> None:
     record = cache.pair_records[0]
     layout = cache.identity.layout("pairs", record.start, record.stop)
     foreign = replace(layout, fingerprint="0" * 64)
-    data = shards.encode(record.shard_format, foreign, cache.read(record))
+    data = record.codec.encode(foreign, cache.read(record))
     sign(root, {record.file: data})
     with pytest.raises(CacheError, match="fingerprint"):
         read_all(root)
@@ -117,14 +116,14 @@ def test_a_deleted_record_is_no_concern_of_a_reader(root: Path) -> None:
     record = Cache.open(root).pair_records[0]
     (root / record.name).unlink()
     read_all(root)
-    assert any(record.name in found.message for found in verify(root) if not found.harmless)
+    assert any(record.name in found.message for found in verify_cache(root) if not found.harmless)
 
 
 def test_extra_files_are_ignored_and_listed(root: Path) -> None:
     extra = root / "data" / "pairs-000000999-0123456789ab.arrow"
     extra.write_bytes(b"of a builder that was killed")
     read_all(root)
-    assert [found.harmless for found in verify(root) if extra.name in found.message] == [True]
+    assert [found.harmless for found in verify_cache(root) if extra.name in found.message] == [True]
 
 
 @pytest.mark.parametrize("name", ["tokenizer/extra.json", "student_init/1-layers/weights.bin"])

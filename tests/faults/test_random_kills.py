@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.verify import verify
+from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import CacheError
 from tests.conftest import Tally
 from tests.faults.reading import read_all
@@ -125,9 +125,9 @@ def killed(folder: Path, whole: Path, life_s: float, seed: int, teacher: Path, d
             rows += check_same_records(root, whole / OUT)
             continue
         assert builder.process.returncode == 0, builder.log.read_text()
-        assert check_same_records(root, whole / OUT) == Cache.open(root).seal.pairs + 72
+        assert check_same_records(root, whole / OUT) == Cache.open(root).seal.rows.pairs + 72
         shutil.rmtree(folder)
     Builder(folder, teacher, data).finish()
     assert (root / "MANIFEST.json").read_bytes() == (whole / OUT / "MANIFEST.json").read_bytes()
-    assert [found for found in verify(root, deep=True) if not found.harmless] == []
+    assert [found for found in verify_cache(root, deep=True) if not found.harmless] == []
     return rows

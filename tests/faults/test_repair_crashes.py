@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.repair import repair
-from mixkd.shared.cache.verify import verify
+from mixkd.shared.cache.repair import repair_cache
+from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import CacheError
 from tests import tiers
 from tests.conftest import Tally
@@ -79,11 +79,11 @@ def damaged(root: Path, shard_format: str, damage: Callable[[Path], None]) -> tu
 
 def check_mended(root: Path, shard_format: str, expected: bytes) -> int:
     """Repair and build again; how many rows were then compared with the plan."""
-    repair(root)
+    repair_cache(root)
     check_invariant(root)
     make.make(root, shard_format, PAIRS)
     assert (root / "MANIFEST.json").read_bytes() == expected
-    assert [found for found in verify(root) if not found.harmless] == []
+    assert [found for found in verify_cache(root) if not found.harmless] == []
     return check_invariant(root)
 
 
@@ -161,7 +161,7 @@ def test_stopped_after_every_operation(
         entry = None if content is None else File(content, synced=content)
         disk.seen[str(path.relative_to(start))] = disk.kept[str(path.relative_to(start))] = entry
     with recorded(start) as log:
-        repair(start)
+        repair_cache(start)
         make.make(start, "arrow", PAIRS)
     assert log, "nothing was repaired"
     chosen = part.of(range(len(log)))

@@ -17,9 +17,8 @@ import pyarrow as pa
 
 from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import MixBatch
-from mixkd.teacher_cache.build import Job
 from tests import caches
-from tests.caches import FORMATS
+from tests.caches import FORMATS, Job
 
 PAIRS = 40
 SHARD_ROWS = 16

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from mixkd.shared.canonical import sha256_hex
+from mixkd.shared.json_values import sha256_hex
 from tests import numpy_caches
 from tests.hostile import fuzz_bytes, fuzz_json
 from tests.hostile.fuzz_json import spelled

@@ -7,7 +7,7 @@ import math
 from random import Random
 from typing import Any
 
-from mixkd.shared.canonical import dumps
+from mixkd.shared.json_values import dumps
 
 Path = tuple[Any, ...]  # the keys and indices that lead to a value
 TEXTS = (

@@ -28,12 +28,10 @@ import mixkd.shared.cache.codecs
 import mixkd.shared.cache.reader
 from mixkd.shared.cache.header import CacheFile
 from mixkd.shared.cache.reader import Cache, read_record
-from mixkd.shared.cache.repair import repair
 from mixkd.shared.cache.seal import Seal
-from mixkd.shared.cache.verify import verify
-from mixkd.shared.canonical import dumps
 from mixkd.shared.errors import CacheError
 from mixkd.shared.examples import Examples
+from mixkd.shared.json_values import dumps
 from tests.hostile.opener import anonymous_bytes
 
 MEMORY_BYTES = 64 * 2**20
@@ -61,7 +59,7 @@ def read_everything(root: Path, first: str) -> None:
     if first.endswith(".json"):
         _require(cache.seal.to_bytes() == (root / "MANIFEST.json").read_bytes(), "its seal's bytes")
         _require(cache.file.to_bytes() == (root / "cache.json").read_bytes(), "cache.json's bytes")
-        Cache.open(root, seal=cache.seal.digest)
+        Cache.open(root, seal=cache.pin)
     changed = [record for record in cache.seal.shards if record.file == first]
     for record in changed:
         _read_shard(cache, record)

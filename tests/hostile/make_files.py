@@ -10,7 +10,7 @@ from typing import Any
 
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.seal import SEAL_LIMIT_BYTES
-from mixkd.shared.canonical import BYTES_OF_A_VALUE, VALUES_ALLOWED, dumps, sha256_hex
+from mixkd.shared.json_values import BYTES_OF_A_VALUE, VALUES_ALLOWED, dumps, sha256_hex
 from tests.hostile.registry import hostile, register_as
 from tests.hostile.sign import sign, write_seal
 

@@ -10,7 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mixkd.shared.canonical import dumps, sha256_hex
+from mixkd.shared.json_values import dumps, sha256_hex
+
+HEADER = "cache.json"
+MANIFEST = "MANIFEST.json"
+FOLDERS = ("examples/", "tokenizer/", "student_init/")
 
 
 def sign(
@@ -24,7 +28,7 @@ def sign(
     Returns:
         Old name -> new name of each file in `contents`: a shard's name follows its digest.
     """
-    seal = json.loads((root / "MANIFEST.json").read_bytes())
+    seal = json.loads((root / MANIFEST).read_bytes())
     names = {}
     for name, data in (contents or {}).items():
         if name.startswith("data/"):
@@ -33,19 +37,23 @@ def sign(
             names[name] = name
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(data)
-            _sign_file(seal, name, data)
+            _sign_file(root, seal, name, data)
     edit(seal)
     write_seal(root, seal)
     return names
 
 
-def write_seal(root: Path, seal: dict[str, Any]) -> None:
-    """Write a seal's JSON as MANIFEST.json and under `seals/`, with a valid digest."""
-    seal.pop("digest", None)
-    digest = sha256_hex(dumps(seal))
-    data = dumps({**seal, "digest": digest})
-    (root / "MANIFEST.json").write_bytes(data)
-    (root / "seals" / f"{digest[:12]}.json").write_bytes(data)
+def write_seal(root: Path, seal: dict[str, Any]) -> str:
+    """Write a seal's JSON as MANIFEST.json and under the name of its digest; the pin."""
+    return write_manifest(root, dumps(seal))
+
+
+def write_manifest(root: Path, data: bytes) -> str:
+    """Write MANIFEST.json and the seal of the same bytes; the pin."""
+    pin = sha256_hex(data)
+    (root / MANIFEST).write_bytes(data)
+    (root / "seals" / f"{pin}.json").write_bytes(data)
+    return pin
 
 
 def _sign_shard(root: Path, seal: dict[str, Any], name: str, data: bytes) -> str:
@@ -59,7 +67,17 @@ def _sign_shard(root: Path, seal: dict[str, Any], name: str, data: bytes) -> str
     return str(record["file"])
 
 
-def _sign_file(seal: dict[str, Any], name: str, data: bytes) -> None:
-    entry = {"file": name, "bytes": len(data), "sha256": sha256_hex(data)}
-    others = [file for file in seal["files"] if file["file"] != name]
-    seal["files"] = sorted([*others, entry], key=lambda file: file["file"])
+def _sign_file(root: Path, seal: dict[str, Any], name: str, data: bytes) -> None:
+    """In the header too, which lists everything but itself."""
+    _list_file(seal, name, data)
+    if name.startswith(FOLDERS):
+        header = json.loads((root / HEADER).read_bytes())
+        _list_file(header, name, data)
+        (root / HEADER).write_bytes(dumps(header))
+        _list_file(seal, HEADER, dumps(header))
+
+
+def _list_file(table: dict[str, Any], name: str, data: bytes) -> None:
+    entry = {"path": name, "bytes": len(data), "sha256": sha256_hex(data)}
+    others = [file for file in table["files"] if file["path"] != name]
+    table["files"] = sorted([*others, entry], key=lambda file: file["path"])

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mixkd.shared.canonical import dumps, sha256_hex
+from mixkd.shared.json_values import dumps, sha256_hex
 from tests import tiers
 from tests.conftest import Tally
 from tests.hostile import fuzz

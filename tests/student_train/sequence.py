@@ -41,10 +41,10 @@ class Reader:
     def __init__(self, root: Path, batch_size: int, epochs: int = EPOCHS) -> None:
         cache = Cache.open(root)
         pairs = JoinedPairs([cache])
-        self.source = Source(cache.train, cache.originals()["train"], pairs, False, 0)
+        self.source = Source(cache.train, cache.logits("train"), pairs, False, 0)
         self.order = Order(len(cache.train), pairs.shards, batch_size, MIX_RATIO, SEED)
         self.epochs = epochs
-        self.seal = cache.seal.digest
+        self.seal = cache.pin
         self.state = State(self.seal, SETTINGS, epoch=0, step=0)
         self._numbers = [_numbers_of_originals(cache), _numbers_of_pairs(cache)]
 

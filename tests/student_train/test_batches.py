@@ -19,7 +19,7 @@ from tests.student_train.caches import make_cache
 
 def source_of(root: Path) -> Source:
     cache = Cache.open(root)
-    return Source(cache.train, cache.originals()["train"], JoinedPairs([cache]), False, 0)
+    return Source(cache.train, cache.logits("train"), JoinedPairs([cache]), False, 0)
 
 
 def order_of(source: Source, batch_size: int = 7, mix_ratio: float = 1.5) -> Order:

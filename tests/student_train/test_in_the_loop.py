@@ -106,7 +106,9 @@ def with_teacher_in_the_loop(root: Path, teacher_folder: Path, method: str) -> l
     for epoch in range(EPOCHS):
         window = order.window(epoch, 0)
         planned = [
-            plan.pairs(k, k + 1, examples=len(examples), seed=identity.seed, beta=identity.beta)
+            plan.pairs(
+                k, k + 1, examples=len(examples), seed=identity.mixup.seed, beta=identity.mixup.beta
+            )
             for k in window.pairs.tolist()
         ]
         pairs = [(int(p.left[0]), int(p.right[0]), float(p.lam[0])) for p in planned]
@@ -122,8 +124,8 @@ def with_teacher_in_the_loop(root: Path, teacher_folder: Path, method: str) -> l
                 [lam * target(left) + (1 - lam) * target(right) for left, right, lam in triples]
             )
             with torch.no_grad():
-                wanted = forward(teacher, rows, identity.mask)
-            logits = forward(student, rows, identity.mask)
+                wanted = forward(teacher, rows, identity.mixup.mask)
+            logits = forward(student, rows, identity.mixup.mask)
             cut = len(ids)
             fit = mse_loss if identity.problem_type == "regression" else cross_entropy
             mle, sm, tmkd, kd = ALPHAS[method]

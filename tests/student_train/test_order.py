@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixkd.shared.canonical import dumps
 from mixkd.shared.errors import MalformedError, StateError
+from mixkd.shared.json_values import dumps
 from mixkd.student_train.order import WINDOW_BATCHES, Order, State, Window
 
 SEARCH = settings(derandomize=True, deadline=None, database=None, max_examples=40)

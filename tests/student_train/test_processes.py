@@ -30,7 +30,7 @@ def test_the_losses_and_gradients_of_all_processes_add_up(cache: Path, world: in
     student = start.student.eval()
     objective = Objective(PRESETS["mixkd"])
     source = Source(
-        start.examples["train"], opened.originals()["train"], JoinedPairs([opened]), False, 0
+        start.examples["train"], opened.logits("train"), JoinedPairs([opened]), False, 0
     )
     order = Order(40, source.pairs.shards, batch_size=7, mix_ratio=0.5, seed=1)
 

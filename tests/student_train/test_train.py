@@ -142,7 +142,7 @@ def test_ctrl_c_saves_and_is_passed_on(cache: Path, tmp_path: Path) -> None:
     assert newest is not None
     state, run = checkpoints.read(newest)
     assert (state.epoch, state.step) == (0, 2)
-    assert run.seals == [Cache.open(cache).seal.digest]
+    assert run.seals == [Cache.open(cache).pin]
 
 
 def test_an_unfinished_run_is_not_overwritten_and_not_mixed_up(
@@ -198,10 +198,10 @@ def test_resume_reads_the_seal_that_the_run_began_with(
     out = tmp_path / "student"
     with pytest.raises(Terminated):
         train(options(root, out), stop_at(4, signal.SIGTERM))
-    before = Cache.open(root).seal.digest
+    before = Cache.open(root).pin
     shutil.rmtree(tmp_path / "data-two")
     make_cache(root, good_teacher, pairs=150)
-    assert Cache.open(root).seal.digest != before
+    assert Cache.open(root).pin != before
     metrics = train(options(root, out, resume=True))
     assert metrics is not None and metrics["seal"] == before
     expected, found = weights(uninterrupted), weights(out)
@@ -244,7 +244,7 @@ def test_metrics_are_those_of_the_saved_student(cache: Path, uninterrupted: Path
         ]
     expected = evaluation(
         torch.stack(logits).numpy(),
-        opened.originals()["validation"],
+        opened.logits("validation"),
         examples.labels,
         "single_label_classification",
     )
@@ -259,7 +259,7 @@ def test_metrics_are_those_of_the_saved_student(cache: Path, uninterrupted: Path
     assert found["steps"] == 10
     assert found["pairs_seen"] == found["mixes_trained"] == 80
     assert found["pairs_in_cache"] == 100
-    assert found["seal"] == opened.seal.digest
+    assert found["seal"] == opened.pin
     assert found["student"]["parameters"] == sum(p.numel() for p in model.parameters())
     assert found["settings"]["alpha_tmkd"] == 1 and found["settings"]["seed"] == 0
     assert found["versions"]["torch"] == torch.__version__

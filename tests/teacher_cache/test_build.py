@@ -14,12 +14,11 @@ import pytest
 
 from mixkd.shared import publish
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.sealing import seal
-from mixkd.shared.cache.writer import committed
 from mixkd.shared.errors import CacheError, DiskError, LogitsError
 from mixkd.shared.mixup import MixBatch
 from mixkd.teacher_cache import build as build_module
-from mixkd.teacher_cache.build import _batches, build, missing_rows
+from mixkd.teacher_cache.scoring import batches_by_length
+from tests.caches import build, committed, missing_rows, seal
 from tests.numpy_caches import (
     FORMATS,
     SHARD_ROWS,
@@ -30,6 +29,7 @@ from tests.numpy_caches import (
     examples,
     expected_logits,
     job,
+    pair_table,
     planned,
     score,
     sealed,
@@ -56,8 +56,8 @@ def test_logits_are_those_of_the_planned_rows(
         np.testing.assert_array_equal(found["lam"], rows.lam)
         expected = expected_logits(made, record.start, record.stop)
         np.testing.assert_array_equal(found["logits"], expected)
-    for split, logits in cache.originals().items():
-        rows_of_split = made.examples[split]
+    for split in cache.splits:
+        logits, rows_of_split = cache.logits(split), made.examples[split]
         batch = rows_of_split.originals(np.arange(len(rows_of_split)), 0)
         np.testing.assert_array_equal(logits, score(batch, 3))
 
@@ -66,12 +66,13 @@ def test_batches_keep_the_budget_and_take_every_row_once() -> None:
     made = examples(60)
     choose = np.random.default_rng(0)
     left, right = choose.integers(0, 60, 200), choose.integers(0, 60, 200)
+    pairs = pair_table(left, right, np.zeros(200))
     widths = np.maximum(made.lengths[left], made.lengths[right])
-    batches = list(_batches(made, left, right, 50))
+    batches = list(batches_by_length(made, pairs, 50))
     assert sorted(np.concatenate(batches).tolist()) == list(range(200))
     assert all(len(rows) * widths[rows].max() <= 50 for rows in batches)
     assert len(batches) < 70
-    assert [len(rows) for rows in _batches(made, left, right, 1)] == [1] * 200
+    assert [len(rows) for rows in batches_by_length(made, pairs, 1)] == [1] * 200
 
 
 def test_without_pairs(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_shards_put_before_a_stop_are_kept(tmp_path: Path) -> None:
     scorer.before = before
     with pytest.raises(ZeroDivisionError):
         build(made, scorer, accept)
-    assert committed(made.root, "pairs", made.identity) == [(0, 16), (16, 32), (32, 48)]
+    assert committed(made.root, "pairs") == [(0, 16), (16, 32), (32, 48)]
     assert not [path for path in made.root.rglob("*") if publish.is_temporary(path.name)]
 
 
@@ -138,11 +139,11 @@ def test_an_extension_computes_what_is_missing(tmp_path: Path, shard_format: str
     scorer = Scorer()
     done = build(longer, scorer, accept)
     assert (done.rows, scorer.rows) == (300, 300)
-    assert seal(longer.root).pairs == 800
+    assert seal(longer.root).rows.pairs == 800
     after = contents(longer.root)
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {"MANIFEST.json", "README.md"}
-    ranges = committed(longer.root, "pairs", longer.identity)
+    ranges = committed(longer.root, "pairs")
     assert ranges[7:9] == [(448, 500), (500, 512)]
     cache = Cache.open(longer.root)
     for record in cache.pair_records[6:10]:
@@ -156,7 +157,7 @@ def test_fewer_pairs_change_nothing(tmp_path: Path) -> None:
     scorer = Scorer()
     done = build(job(root, 20), scorer, accept)
     assert (done.rows, scorer.batches, done.complete) == (0, 0, True)
-    assert seal(root).pairs == 40
+    assert seal(root).rows.pairs == 40
     assert contents(root) == before
 
 
@@ -182,7 +183,7 @@ def test_logits_that_are_not_finite_name_their_rows(tmp_path: Path, value: float
     rows = planned(made, 21, 22)
     named = f"row 21 (left {rows.left[0]}, right {rows.right[0]}, lam {rows.lam[0]})"
     assert f"NaN or infinity in 1 pairs: {named}" in str(found.value)
-    assert (16, 32) not in committed(made.root, "pairs", made.identity)
+    assert (16, 32) not in committed(made.root, "pairs")
     build(made, Scorer(), accept)
     seal(made.root)
 
@@ -251,14 +252,14 @@ def test_a_time_limit_leaves_a_prefix_that_can_be_sealed(
     Cache.open(made.root).check_alignment()
     monkeypatch.undo()
     assert build(made, Scorer(), accept).rows == 48
-    assert seal(made.root).pairs == 80
+    assert seal(made.root).rows.pairs == 80
 
 
 def test_a_time_limit_within_the_originals(tmp_path: Path) -> None:
     made = job(tmp_path / "cache", 80)
     done = build(made, Scorer(), accept, deadline=0)
     assert not done.complete
-    assert committed(made.root, "pairs", made.identity) == []
+    assert committed(made.root, "pairs") == []
     assert build(made, Scorer(), accept).complete
 
 
@@ -276,7 +277,7 @@ def test_a_failure_to_commit_stops_the_run(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(DiskError, match="pairs-000000032.*expected room"):
         build(made, scorer, accept)
     assert scorer.rows < 1000
-    assert committed(made.root, "pairs", made.identity) == [(0, 16), (16, 32)]
+    assert committed(made.root, "pairs") == [(0, 16), (16, 32)]
     assert not [thread for thread in threading.enumerate() if thread.name == "committer"]
 
 

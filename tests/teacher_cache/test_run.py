@@ -12,8 +12,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.sealing import seal
-from mixkd.shared.cache.verify import verify
+from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import (
     CacheError,
     DamagedFileError,
@@ -33,6 +32,7 @@ from mixkd.teacher_cache.options import BuildOptions
 from mixkd.teacher_cache.rerun import verify_with_teacher
 from mixkd.teacher_cache.run import cache_teacher
 from mixkd.teacher_cache.teacher import Teacher
+from tests.caches import seal
 from tests.miniature import label_names, tiny_data, tiny_teacher
 
 
@@ -67,7 +67,7 @@ def test_a_build_says_what_it_did(options: dict[str, Any]) -> None:
     assert found["scores"]["validation"]["accuracy"] > 0.9
     assert found["student_layers"] == [1]
     assert sum(b["pairs"] for b in found["mixing"]) == 100
-    assert verify(options["out"], deep=True) == []
+    assert verify_cache(options["out"], deep=True) == []
 
 
 def test_an_interrupted_build_continues_to_the_same_bytes(
@@ -262,7 +262,7 @@ def test_nan_logits_name_the_rows(options: dict[str, Any], monkeypatch: pytest.M
     with pytest.raises(LogitsError, match=r"NaN or infinity in \d+ pairs: row \d+ \(left \d+, "):
         build(options)
     monkeypatch.setattr(Teacher, "score", scored)
-    assert seal(options["out"]).pairs == 0
+    assert seal(options["out"]).rows.pairs == 0
 
 
 def test_a_rerun_of_the_teacher_finds_other_logits(

@@ -13,38 +13,44 @@ from typing import Any
 import h5py
 import numpy as np
 
-from mixkd.shared.cache.layout import Columns, Layout
+from mixkd.shared.cache.codecs.base import Columns, Layout
 from mixkd.shared.errors import MalformedError, UnsafeFileError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 OVERHEAD_LIMIT_BYTES = 64 * 1024
 
 
-def encode(layout: Layout, columns: Columns) -> bytes:
-    image = io.BytesIO()
-    with h5py.File(image, "w", libver=("v110", "v110")) as file:
-        for name, text in layout.attributes.items():
-            file.attrs.create(name, np.bytes_(text))
-        for name, values in columns.items():
-            file.create_dataset(name, data=values, track_times=False)
-    return image.getvalue()
+class Hdf5Codec:
+    """Shards as HDF5 files."""
 
+    name = "hdf5"
+    suffix = "h5"
+    overhead_bytes = OVERHEAD_LIMIT_BYTES
 
-def decode(layout: Layout, data: bytes, where: object) -> Columns:
-    _check_frame(layout, data, where)
-    try:
-        identifier = h5py.h5f.open_file_image(data, flags=h5py.h5f.ACC_RDONLY)
-        with h5py.File(identifier) as file:
-            return _inspect(file, layout, data, where)
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-        ValueError,
-        TypeError,
-        UnicodeError,
-    ) as error:
-        raise _malformed(where, "an HDF5 file", str(error).split("\n")[0][:120]) from None
+    def encode(self, layout: Layout, columns: Columns) -> bytes:
+        """Return the bytes of a shard file: the same ones every time for the same columns."""
+        image = io.BytesIO()
+        with h5py.File(image, "w", libver=("v110", "v110")) as file:
+            for name, text in layout.attributes.items():
+                file.attrs.create(name, np.bytes_(text))
+            for name, values in columns.items():
+                file.create_dataset(name, data=values, track_times=False)
+        return image.getvalue()
+
+    def decode(self, layout: Layout, data: bytes, where: object) -> Columns:
+        """Return the columns of a shard file's bytes, without copying them.
+
+        Raises:
+            MalformedError, UnsafeFileError: If the bytes are anything but a shard of this layout.
+        """
+        _check_frame(layout, data, where)
+        try:
+            identifier = h5py.h5f.open_file_image(data, flags=h5py.h5f.ACC_RDONLY)
+            with h5py.File(identifier) as file:
+                return _inspect(file, layout, data, where)
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeError) as error:
+            text = str(error).split("\n")[0][:120]
+            raise _malformed(where, "an HDF5 file", text) from None
 
 
 def _check_frame(layout: Layout, data: bytes, where: object) -> None:

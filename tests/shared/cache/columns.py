@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixkd.shared.cache.layout import Columns, Layout
+from mixkd.shared.cache.codecs.base import Columns, Layout
 
 FINGERPRINT = "f" * 64
 PAIRS = Layout(FINGERPRINT, "pairs", 32, 39, 3, "float32")

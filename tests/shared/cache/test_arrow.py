@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mixkd.shared.cache import codecs as shards
+from mixkd.shared.cache.codecs import CODECS
 from mixkd.shared.cache.codecs.arrow import encode_batch
-from mixkd.shared.cache.layout import Columns, Layout, check_values, columns_equal
+from mixkd.shared.cache.codecs.base import Columns, Layout, check_values, columns_equal
 from mixkd.shared.errors import LogitsError, MalformedError, UnsafeFileError
 from tests.shared.cache.columns import FINGERPRINT, PAIRS, columns_of
 
-FORMATS = tuple(shards.FORMATS)
+FORMATS = tuple(CODECS)
 
 
 @pytest.mark.parametrize("shard_format", FORMATS)
@@ -28,9 +28,9 @@ FORMATS = tuple(shards.FORMATS)
 def test_round_trip(shard_format: str, kind: str, dtype: str, rows: int, classes: int) -> None:
     layout = Layout(FINGERPRINT, kind, 5, 5 + rows, classes, dtype)
     columns = columns_of(layout)
-    data = shards.encode(shard_format, layout, columns)
-    assert columns_equal(shards.decode(shard_format, layout, data, "x"), columns)
-    assert shards.encode(shard_format, layout, columns) == data
+    data = CODECS[shard_format].encode(layout, columns)
+    assert columns_equal(CODECS[shard_format].decode(layout, data, "x"), columns)
+    assert CODECS[shard_format].encode(layout, columns) == data
     least = rows * layout.row_bytes
     assert least < len(data) < least + 8192
 
@@ -38,16 +38,16 @@ def test_round_trip(shard_format: str, kind: str, dtype: str, rows: int, classes
 def test_both_formats_hold_the_same() -> None:
     columns = columns_of(PAIRS)
     arrow, hdf5 = (
-        shards.decode(name, PAIRS, shards.encode(name, PAIRS, columns), "x") for name in FORMATS
+        CODECS[name].decode(PAIRS, CODECS[name].encode(PAIRS, columns), "x") for name in FORMATS
     )
     assert columns_equal(arrow, hdf5)
 
 
 def test_the_libraries_own_readers_agree() -> None:
     columns = columns_of(PAIRS)
-    table = pa.ipc.open_file(shards.encode("arrow", PAIRS, columns)).read_all()
+    table = pa.ipc.open_file(CODECS["arrow"].encode(PAIRS, columns)).read_all()
     assert table.schema.metadata[b"start"] == b"32"
-    with h5py.File(io.BytesIO(shards.encode("hdf5", PAIRS, columns))) as file:
+    with h5py.File(io.BytesIO(CODECS["hdf5"].encode(PAIRS, columns))) as file:
         assert file.attrs["kind"] == b"pairs"
         for name, values in columns.items():
             np.testing.assert_array_equal(file[name][()], values)
@@ -56,9 +56,9 @@ def test_the_libraries_own_readers_agree() -> None:
 
 @pytest.mark.parametrize("shard_format", FORMATS)
 def test_what_is_decoded_cannot_be_changed(shard_format: str) -> None:
-    data = shards.encode(shard_format, PAIRS, columns_of(PAIRS))
+    data = CODECS[shard_format].encode(PAIRS, columns_of(PAIRS))
     with pytest.raises(ValueError, match="read-only"):
-        shards.decode(shard_format, PAIRS, data, "x")["lam"][0] = 1
+        CODECS[shard_format].decode(PAIRS, data, "x")["lam"][0] = 1
 
 
 @pytest.mark.parametrize("shard_format", FORMATS)
@@ -77,35 +77,35 @@ def test_what_is_decoded_cannot_be_changed(shard_format: str) -> None:
     ids=lambda changes: " ".join(changes),
 )
 def test_another_layout(shard_format: str, changes: dict[str, Any]) -> None:
-    data = shards.encode(shard_format, PAIRS, columns_of(PAIRS))
+    data = CODECS[shard_format].encode(PAIRS, columns_of(PAIRS))
     with pytest.raises(MalformedError, match=r"^x: expected"):
-        shards.decode(shard_format, dataclasses.replace(PAIRS, **changes), data, "x")
+        CODECS[shard_format].decode(dataclasses.replace(PAIRS, **changes), data, "x")
 
 
 @pytest.mark.parametrize("shard_format", FORMATS)
 def test_cut_and_lengthened(shard_format: str) -> None:
-    data = shards.encode(shard_format, PAIRS, columns_of(PAIRS))
+    data = CODECS[shard_format].encode(PAIRS, columns_of(PAIRS))
     for cut in (0, 1, 8, len(data) // 2, len(data) - 8, len(data) - 1):
         with pytest.raises(MalformedError, match=r"^x: expected"):
-            shards.decode(shard_format, PAIRS, data[:cut], "x")
+            CODECS[shard_format].decode(PAIRS, data[:cut], "x")
     for junk in (b"\0", b"\0" * 8, b"PK\3\4" * 100, b"ARROW1", data):
         with pytest.raises(MalformedError, match=r"^x: expected"):
-            shards.decode(shard_format, PAIRS, data + junk, "x")
+            CODECS[shard_format].decode(PAIRS, data + junk, "x")
 
 
 @pytest.mark.parametrize("shard_format", FORMATS)
 def test_every_cut_and_every_byte_gives_columns_or_a_named_error(shard_format: str) -> None:
     layout = Layout(FINGERPRINT, "pairs", 0, 2, 1, "float32")
-    data = shards.encode(shard_format, layout, columns_of(layout))
+    data = CODECS[shard_format].encode(layout, columns_of(layout))
     choose = np.random.default_rng(0)
     for cut in choose.integers(0, len(data), 100):
         with pytest.raises(MalformedError):
-            shards.decode(shard_format, layout, data[:cut], "x")
+            CODECS[shard_format].decode(layout, data[:cut], "x")
     for place in choose.integers(0, len(data), 300):
         bad = bytearray(data)
         bad[place] = choose.integers(256)
         try:
-            found = shards.decode(shard_format, layout, bytes(bad), "x")
+            found = CODECS[shard_format].decode(layout, bytes(bad), "x")
         except MalformedError:
             continue
         assert [values.nbytes for values in found.values()] == [8, 8, 8, 8]
@@ -114,13 +114,13 @@ def test_every_cut_and_every_byte_gives_columns_or_a_named_error(shard_format: s
 @pytest.mark.parametrize("shard_format", FORMATS)
 def test_a_shard_of_the_other_format(shard_format: str) -> None:
     other = next(name for name in FORMATS if name != shard_format)
-    data = shards.encode(other, PAIRS, columns_of(PAIRS))
+    data = CODECS[other].encode(PAIRS, columns_of(PAIRS))
     with pytest.raises(MalformedError, match=r"^x: expected"):
-        shards.decode(shard_format, PAIRS, data, "x")
+        CODECS[shard_format].decode(PAIRS, data, "x")
 
 
 def arrow_batch(columns: Columns | None = None) -> pa.RecordBatch:
-    data = shards.encode("arrow", PAIRS, columns or columns_of(PAIRS))
+    data = CODECS["arrow"].encode(PAIRS, columns or columns_of(PAIRS))
     return pa.ipc.open_file(data).get_batch(0)
 
 
@@ -203,12 +203,12 @@ ARROW: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_arrow_files_that_no_builder_writes(name: str) -> None:
     make, expected = ARROW[name]
     with pytest.raises(MalformedError, match=rf"^x: .*{expected}"):
-        shards.decode("arrow", PAIRS, make(), "x")
+        CODECS["arrow"].decode(PAIRS, make(), "x")
 
 
 def test_compression_is_unsafe() -> None:
     with pytest.raises(UnsafeFileError, match="an uncompressed batch"):
-        shards.decode("arrow", PAIRS, arrow_file(arrow_batch(), compression="zstd"), "x")
+        CODECS["arrow"].decode(PAIRS, arrow_file(arrow_batch(), compression="zstd"), "x")
 
 
 @pytest.mark.parametrize(

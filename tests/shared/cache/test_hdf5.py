@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
-from mixkd.shared.cache import codecs as shards
-from mixkd.shared.cache.layout import Columns
+from mixkd.shared.cache.codecs import CODECS
+from mixkd.shared.cache.codecs.base import Columns
 from mixkd.shared.errors import MalformedError, UnsafeFileError
 from tests.shared.cache.columns import PAIRS, columns_of
 
@@ -159,7 +159,7 @@ HDF5: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_hdf5_files_that_no_builder_writes(name: str) -> None:
     make, expected = HDF5[name]
     with pytest.raises(MalformedError, match=rf"^x: expected .*{expected}"):
-        shards.decode("hdf5", PAIRS, make(), "x")
+        CODECS["hdf5"].decode(PAIRS, make(), "x")
 
 
 def test_hdf5_file_with_much_room() -> None:
@@ -167,7 +167,7 @@ def test_hdf5_file_with_much_room() -> None:
         lambda file, columns: [file.attrs.create(f"x{i}", b"x" * 60_000) for i in range(2)]
     )
     with pytest.raises(MalformedError, match="a file of at most"):
-        shards.decode("hdf5", PAIRS, big, "x")
+        CODECS["hdf5"].decode(PAIRS, big, "x")
 
 
 def test_hostile_files_reach_no_other_file(tmp_path: Path, monkeypatch: Any) -> None:
@@ -183,5 +183,5 @@ def test_hostile_files_reach_no_other_file(tmp_path: Path, monkeypatch: Any) -> 
     monkeypatch.setattr("builtins.open", watched)
     for data in files:
         with pytest.raises(UnsafeFileError):
-            shards.decode("hdf5", PAIRS, data, "x")
+            CODECS["hdf5"].decode(PAIRS, data, "x")
     assert not [path for path in opened if "passwd" in str(path)]

@@ -13,12 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.repair import repair
-from mixkd.shared.cache.sealing import seal
-from mixkd.shared.cache.verify import verify
-from mixkd.shared.canonical import dumps
-from mixkd.teacher_cache.build import build
+from mixkd.shared.cache.repair import repair_cache
+from mixkd.shared.cache.verify import verify_cache
+from mixkd.shared.json_values import dumps
 from mixkd.teacher_cache.cli import cache_teacher
+from tests.caches import build, seal
 from tests.goldens import make
 
 
@@ -49,7 +48,7 @@ def append(file: Path, junk: bytes) -> None:
 
 def foreign(root: Path, file: Path) -> None:
     """A file of another cache in its place."""
-    other = make.make(root.parent / "other", Cache.open(root).pair_records[0].shard_format)
+    other = make.make(root.parent / "other", Cache.open(root).header.shard_format)
     sign_as(other, "f" * 64)
     file.write_bytes((other / file.relative_to(root)).read_bytes())
 
@@ -126,33 +125,33 @@ def test_damage_is_found_repaired_and_filled(cache: Path, damage: str) -> None:
     other = cache / Cache.open(cache).pair_records[0].file
     damaged = {bad, other} if "swapped" in damage else {bad}
     before = {path: found(path) for path in (cache / "data").iterdir() if path not in damaged}
-    shard_format = Cache.open(cache).pair_records[0].shard_format
+    shard_format = Cache.open(cache).header.shard_format
     DAMAGES[damage](cache)
-    assert [finding for finding in verify(cache) if not finding.harmless]
-    planned = repair(cache, dry_run=True)
-    assert repair(cache) == planned
+    assert [finding for finding in verify_cache(cache) if not finding.harmless]
+    planned = repair_cache(cache, dry_run=True)
+    assert repair_cache(cache) == planned
     make.make(cache, shard_format)
-    assert verify(cache, deep=True) == []
+    assert verify_cache(cache, deep=True) == []
     assert (cache / "MANIFEST.json").read_bytes() == manifest
     assert {path: found(path) for path in before} == before
 
 
 def test_seals_that_are_not_what_their_names_say(cache: Path) -> None:
     opened = Cache.open(cache)
-    make.make(cache, opened.pair_records[0].shard_format, opened.seal.pairs + 16)
+    make.make(cache, opened.pair_records[0].codec.name, opened.seal.rows.pairs + 16)
     manifest = (cache / "MANIFEST.json").read_bytes()
     swap(*(cache / "seals").iterdir())
-    assert [finding for finding in verify(cache) if not finding.harmless]
-    assert [step.action for step in repair(cache)] == ["quarantine"] * 2
+    assert [finding for finding in verify_cache(cache) if not finding.harmless]
+    assert [step.action for step in repair_cache(cache)] == ["quarantine"] * 3  # MANIFEST too
     seal(cache)
-    assert verify(cache) == []
+    assert verify_cache(cache) == []
     assert (cache / "MANIFEST.json").read_bytes() == manifest
 
 
 def test_a_link_to_nothing_in_quarantine_is_kept(cache: Path) -> None:
     dangling(cache / RECORD)
     for _ in range(2):
-        repair(cache)
+        repair_cache(cache)
         dangling(cache / RECORD)
     aside = sorted(path.name for path in (cache / "quarantine/commits").iterdir())
     assert aside == [Path(RECORD).name, f"{Path(RECORD).name}.1"]
@@ -161,11 +160,11 @@ def test_a_link_to_nothing_in_quarantine_is_kept(cache: Path) -> None:
 @pytest.mark.parametrize("damage", ["shard", "record", "foreign", "large"])
 def test_damage_beyond_the_seal_is_found(cache: Path, damage: str) -> None:
     """The next seal would take these rows as they are."""
-    shard_format = Cache.open(cache).pair_records[0].shard_format
-    pairs = Cache.open(cache).seal.pairs
+    shard_format = Cache.open(cache).header.shard_format
+    pairs = Cache.open(cache).seal.rows.pairs
     build(make.job(cache, shard_format, pairs + 32), make.score, accept=lambda logits: None)
     record = max((cache / "commits").glob("pairs-*"))
-    assert not [finding for finding in verify(cache, deep=True) if not finding.harmless]
+    assert not [finding for finding in verify_cache(cache, deep=True) if not finding.harmless]
     value = json.loads(record.read_bytes())
     shard = cache / value["file"]
     if damage == "foreign":
@@ -175,12 +174,12 @@ def test_damage_beyond_the_seal_is_found(cache: Path, damage: str) -> None:
         record.write_bytes(dumps({**value, "bytes": 2**29}))
     else:
         flip(record if damage == "record" else shard)
-    (found,) = [finding.message for finding in verify(cache) if not finding.harmless]
+    (found,) = [finding.message for finding in verify_cache(cache) if not finding.harmless]
     assert record.name in found or shard.name in found
     assert damage != "large" or "bytes for its rows" in found  # and not one is read
-    repair(cache)
+    repair_cache(cache)
     make.make(cache, shard_format, pairs + 32)
-    assert verify(cache, deep=True) == []
+    assert verify_cache(cache, deep=True) == []
 
 
 @pytest.mark.parametrize(
@@ -190,32 +189,32 @@ def test_damage_beyond_the_seal_is_found(cache: Path, damage: str) -> None:
 def test_what_no_build_makes_again_is_named(cache: Path, name: str) -> None:
     content = (cache / name).read_bytes()
     flip(cache / name)
-    assert [(step.action, step.file) for step in repair(cache)] == [("get again", name)]
-    named = [name in finding.message for finding in verify(cache)]
+    assert [(step.action, step.file) for step in repair_cache(cache)] == [("get again", name)]
+    named = [name in finding.message for finding in verify_cache(cache)]
     assert named
     assert all(named)
     assert CliRunner().invoke(cache_teacher, ["repair", str(cache)]).exit_code == 1
     (cache / name).write_bytes(content)
-    assert repair(cache) == []
-    assert verify(cache) == []
+    assert repair_cache(cache) == []
+    assert verify_cache(cache) == []
 
 
 def test_a_second_repair_keeps_what_the_first_put_aside(cache: Path) -> None:
     shard = shard_of(cache)
-    shard_format = Cache.open(cache).pair_records[0].shard_format
+    shard_format = Cache.open(cache).header.shard_format
     good = shard.read_bytes()
     for length in (100, 200, 300):
         shard.write_bytes(good[:length])
-        repair(cache)
+        repair_cache(cache)
         make.make(cache, shard_format)
     aside = sorted((cache / "quarantine/data").iterdir())
     assert [path.name for path in aside] == [shard.name, f"{shard.name}.1", f"{shard.name}.2"]
     assert [path.read_bytes() for path in aside] == [good[:n] for n in (100, 200, 300)]
-    assert verify(cache) == []
+    assert verify_cache(cache) == []
 
 
 def test_a_sound_cache_needs_nothing(cache: Path) -> None:
-    assert repair(cache) == []
+    assert repair_cache(cache) == []
 
 
 def test_left_overs_are_removed_after_a_day(cache: Path) -> None:
@@ -225,8 +224,8 @@ def test_left_overs_are_removed_after_a_day(cache: Path) -> None:
         path.write_bytes(b"")
     long_ago = time.time() - 25 * 3600
     os.utime(old, (long_ago, long_ago))
-    assert [finding.harmless for finding in verify(cache)] == [True] * 3
-    assert [(step.action, step.file) for step in repair(cache)] == [
+    assert [finding.harmless for finding in verify_cache(cache)] == [True] * 3
+    assert [(step.action, step.file) for step in repair_cache(cache)] == [
         ("remove", "data/x.arrow.tmp-0123456789abcdef")
     ]
     assert not old.exists()
@@ -250,7 +249,7 @@ def test_old_left_overs_of_every_kind_are_removed(cache: Path) -> None:
     for name in names:
         (cache / name).touch()
         make_old(cache / name)
-    assert {(step.action, step.file) for step in repair(cache)} == {
+    assert {(step.action, step.file) for step in repair_cache(cache)} == {
         ("remove", name) for name in names
     }
     assert not [name for name in names if (cache / name).exists()]
@@ -260,23 +259,23 @@ def test_a_shard_that_only_a_seal_names_is_kept(cache: Path) -> None:
     """Its record is lost and the cache is old: it is no left-over all the same."""
     make_old(shard_of(cache))
     (cache / RECORD).unlink()
-    assert [(step.action, step.file) for step in repair(cache)] == [("restore", RECORD)]
-    assert verify(cache) == []
+    assert [(step.action, step.file) for step in repair_cache(cache)] == [("restore", RECORD)]
+    assert verify_cache(cache) == []
 
 
 def test_a_shard_that_only_a_record_names_is_kept(cache: Path) -> None:
     """It was committed, and not sealed yet."""
     opened = Cache.open(cache)
-    longer = make.job(cache, opened.pair_records[0].shard_format, opened.seal.pairs + 32)
+    longer = make.job(cache, opened.pair_records[0].codec.name, opened.seal.rows.pairs + 32)
     build(longer, make.score, accept=lambda logits: None)
     make_old(*(cache / "data").iterdir())
-    assert repair(cache) == []
+    assert repair_cache(cache) == []
 
 
 def test_after_a_repair_the_longest_sound_seal_is_read(cache: Path) -> None:
     before = Cache.open(cache)
-    make.make(cache, before.pair_records[0].shard_format, before.seal.pairs + 32)
+    make.make(cache, before.pair_records[0].codec.name, before.seal.rows.pairs + 32)
     (cache / Cache.open(cache).pair_records[-1].file).unlink()
-    repair(cache)
+    repair_cache(cache)
     assert Cache.open(cache).seal == before.seal
-    assert not [finding for finding in verify(cache) if not finding.harmless]
+    assert not [finding for finding in verify_cache(cache) if not finding.harmless]

@@ -11,19 +11,29 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.seal import Seal
-from mixkd.shared.cache.sealing import publish_longest, seal
-from mixkd.shared.cache.verify import verify
-from mixkd.shared.cache.writer import records
-from mixkd.shared.canonical import dumps
+from mixkd.shared.cache.seal import seal_name
+from mixkd.shared.cache.sealing import publish_longest
+from mixkd.shared.cache.verify import verify_cache
+from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.errors import CacheError, DamagedFileError, UnsealedError
 from mixkd.shared.examples import Examples
+from mixkd.shared.json_values import dumps, sha256_hex
 from mixkd.shared.metrics import CLASSIFICATION, metrics
 from mixkd.shared.plan import complete_prefix
-from mixkd.teacher_cache.build import build
+from tests.caches import build, committed, seal
 from tests.hostile.sign import write_seal
 from tests.numpy_caches import FORMATS, Scorer, accept, contents, job, sealed
+
+
+def list_in_header(root: Path, name: str) -> None:
+    """Give `cache.json` the digest that a file has now."""
+    header = json.loads((root / "cache.json").read_bytes())
+    data = (root / name).read_bytes()
+    entry = {"path": name, "bytes": len(data), "sha256": sha256_hex(data)}
+    header["files"] = [entry if file["path"] == name else file for file in header["files"]]
+    (root / "cache.json").write_bytes(dumps(header))
 
 
 def seals(root: Path) -> list[str]:
@@ -35,7 +45,7 @@ def test_what_a_seal_says(tmp_path: Path) -> None:
     build(made, Scorer(), accept)
     found = seal(made.root)
     assert found.length == (40, 42)
-    assert [file.file for file in found.files] == [
+    assert [file.path for file in found.files] == [
         "cache.json",
         "examples/train.arrow",
         "examples/validation.arrow",
@@ -43,13 +53,14 @@ def test_what_a_seal_says(tmp_path: Path) -> None:
         "student_init/2-layers/config.json",
         "tokenizer/tokenizer.json",
     ]
-    logits = Cache.open(made.root).originals()
+    cache = Cache.open(made.root)
     for split, examples in made.examples.items():
-        expected = metrics(logits[split], examples.labels, made.identity.problem_type)
+        expected = metrics(cache.logits(split), examples.labels, made.identity.problem_type)
         assert found.scores[split] == expected
-    assert seals(made.root) == [f"{found.digest[:12]}.json"]
+    assert seals(made.root) == [f"{cache.pin}.json"]
     manifest = (made.root / "MANIFEST.json").read_bytes()
-    assert manifest == (made.root / found.name).read_bytes() == found.to_bytes()
+    assert cache.pin == sha256_hex(manifest)
+    assert manifest == (made.root / seal_name(cache.pin)).read_bytes() == found.to_bytes()
 
 
 def test_sealing_again_writes_nothing(tmp_path: Path) -> None:
@@ -62,32 +73,33 @@ def test_sealing_again_writes_nothing(tmp_path: Path) -> None:
 
 def test_the_longest_seal_is_the_manifest(tmp_path: Path) -> None:
     root = sealed(tmp_path / "cache", 20)
-    short = Cache.open(root).seal
+    short = Cache.open(root)
     sealed(root, 40)
-    long = Cache.open(root).seal
+    long = Cache.open(root)
     assert len(seals(root)) == 2
-    assert (long.pairs, Cache.open(root, short.digest).seal) == (40, short)
-    (root / "MANIFEST.json").write_bytes(short.to_bytes())
-    assert publish_longest(root) == long
-    assert Cache.open(root).seal == long
+    assert (long.seal.rows.pairs, Cache.open(root, short.pin).seal) == (40, short.seal)
+    (root / "MANIFEST.json").write_bytes(short.seal.to_bytes())
+    assert publish_longest(CacheFolder(root)) == long.pin
+    assert Cache.open(root).seal == long.seal
 
 
 def test_of_equally_long_seals_every_builder_publishes_the_same(tmp_path: Path) -> None:
     root = sealed(tmp_path / "cache")
     value = json.loads((root / "MANIFEST.json").read_bytes())
     for number in range(8):
-        value["shards"][0]["made"] = {"device": str(number)}
+        value["shards"][0]["made"]["device"] = str(number)
         write_seal(root, value)
-    found = [Seal.from_bytes(path.read_bytes(), path) for path in (root / "seals").iterdir()]
-    assert publish_longest(root).digest == max(each.digest for each in found)
+    assert publish_longest(CacheFolder(root)) == max(
+        path.stem for path in (root / "seals").iterdir()
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "change", "found"),
     [
         ("student_init/2-layers/config.json", lambda file: file.write_bytes(b"{}\n"), "3 bytes"),
-        ("tokenizer/tokenizer.json", lambda file: file.unlink(), "no file"),
-        ("tokenizer/more.json", lambda file: file.write_bytes(b"{}\n"), "3 bytes"),
+        ("tokenizer/tokenizer.json", lambda file: file.unlink(), "none"),
+        ("tokenizer/more.json", lambda file: file.write_bytes(b"{}\n"), "one that it does not"),
     ],
 )
 def test_a_longer_seal_does_not_bless_damage(
@@ -97,7 +109,7 @@ def test_a_longer_seal_does_not_bless_damage(
     root = sealed(tmp_path / "cache", 20)
     before = (root / "MANIFEST.json").read_bytes()
     change(root / name)
-    with pytest.raises(DamagedFileError, match=f"{name}: expected .*says, found {found}"):
+    with pytest.raises(DamagedFileError, match=f"{name}: expected .*, found {found}"):
         sealed(root, 40)
     assert (root / "MANIFEST.json").read_bytes() == before
 
@@ -105,9 +117,9 @@ def test_a_longer_seal_does_not_bless_damage(
 def test_a_longer_seal_does_not_bless_another_record(tmp_path: Path) -> None:
     root = sealed(tmp_path / "cache", 20)
     build(job(root, 40), Scorer(), accept)
-    record = root / records(root, "pairs", job(root).identity)[0].name
+    record = root / "commits" / "pairs-000000000.json"
     value = json.loads(record.read_bytes())
-    record.write_bytes(dumps({**value, "made": {"device": "another"}}))
+    record.write_bytes(dumps({**value, "made": {**value["made"], "device": "another"}}))
     before = contents(root)
     with pytest.raises(DamagedFileError, match=f"{record.name}: expected the record that seals/"):
         seal(root)
@@ -129,11 +141,16 @@ def test_examples_that_are_not_those_of_the_identity(tmp_path: Path) -> None:
         replace(rows, input_ids=replace(rows.input_ids, flat=rows.input_ids.flat[::-1].copy())),
     ):
         file.write_bytes(other.to_bytes())
+        with pytest.raises(DamagedFileError, match=r"train\.arrow: expected"):
+            seal(root)
+        list_in_header(root, "examples/train.arrow")
         with pytest.raises(DamagedFileError, match=r"train\.arrow: expected sha256"):
             seal(root)
+        file.write_bytes(good)
     file.write_bytes(replace(rows, text_a=None, text_b=None).to_bytes())
+    list_in_header(root, "examples/train.arrow")
     seal(root)  # as with --no-text
-    assert verify(root) == []
+    assert verify_cache(root) == []
 
 
 def test_only_a_complete_prefix_is_sealed(tmp_path: Path) -> None:
@@ -141,11 +158,10 @@ def test_only_a_complete_prefix_is_sealed(tmp_path: Path) -> None:
     build(made, Scorer(), accept)
     (made.root / "commits" / "pairs-000000032.json").unlink()
     found = seal(made.root)
-    assert found.pairs == 32
-    ranges = [(record.start, record.stop) for record in records(made.root, "pairs", made.identity)]
-    assert complete_prefix(ranges) == 32
+    assert found.rows.pairs == 32
+    assert complete_prefix(committed(made.root, "pairs")) == 32
     assert build(made, Scorer(), accept).rows == 16
-    assert seal(made.root).pairs == 80
+    assert seal(made.root).rows.pairs == 80
 
 
 def test_without_all_originals_there_is_no_seal(tmp_path: Path) -> None:
@@ -164,7 +180,7 @@ def test_without_all_originals_there_is_no_seal(tmp_path: Path) -> None:
 def test_a_record_without_its_shard(tmp_path: Path, damage: str) -> None:
     made = job(tmp_path / "cache", 20)
     build(made, Scorer(), accept)
-    path = made.root / records(made.root, "pairs", made.identity)[0].file
+    path = made.root / CacheWriter.open(made.root).records("pairs")[0].file
     data = path.read_bytes()
     path.unlink()
     if damage == "cut":
@@ -177,7 +193,7 @@ def test_a_record_without_its_shard(tmp_path: Path, damage: str) -> None:
 def test_altered_originals_are_not_sealed(tmp_path: Path) -> None:
     made = job(tmp_path / "cache", 20)
     build(made, Scorer(), accept)
-    path = made.root / records(made.root, "originals", made.identity)[0].file
+    path = made.root / CacheWriter.open(made.root).records("originals")[0].file
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -198,7 +214,7 @@ def test_files_that_no_reader_uses_are_not_covered(tmp_path: Path) -> None:
     build(made, Scorer(), accept)
     for name in ("tokenizer/code.py", "tokenizer/x.json.tmp-0123", "student_init/1-layers/.json"):
         (made.root / name).write_bytes(b"{}\n")
-    files = [file.file for file in seal(made.root).files]
+    files = [file.path for file in seal(made.root).files]
     assert not [name for name in files if "code" in name or "tmp" in name or "/." in name]
 
 
@@ -208,10 +224,10 @@ def test_the_card_lists_the_sealed_shards_and_no_others(tmp_path: Path, shard_fo
     (root / "data" / "pairs-000000999-0123456789ab.arrow").write_bytes(b"of a killed builder")
     sealed(root, 60, shard_format)
     text = (root / "README.md").read_text(encoding="utf-8")
-    found = Cache.open(root).seal
+    cache = Cache.open(root)
     listed = [line.strip("- ") for line in text.splitlines() if line.startswith("    - data/")]
-    assert sorted(listed) == sorted(record.file for record in found.shards)
-    assert found.digest in text
+    assert sorted(listed) == sorted(record.file for record in cache.seal.shards)
+    assert cache.pin in text
     assert ("config_name: examples" in text) == (shard_format == "arrow")
     assert str(tmp_path) not in text
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mixkd.shared.cache import codecs as shards
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.verify import verify
+from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.examples import Examples
 from mixkd.shared.metrics import CLASSIFICATION
 from tests.faults.reading import read_all
@@ -24,7 +23,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def messages(root: Path, deep: bool = False) -> str:
-    return "\n".join(found.message for found in verify(root, deep) if not found.harmless)
+    return "\n".join(found.message for found in verify_cache(root, deep) if not found.harmless)
 
 
 def test_scores_that_the_logits_do_not_give(root: Path) -> None:
@@ -40,7 +39,7 @@ def test_pairs_that_are_not_planned(root: Path, column: str) -> None:
     columns = cache.read(record)
     columns = {**columns, column: columns[column][::-1].copy()}
     layout = cache.identity.layout("pairs", record.start, record.stop)
-    sign(root, {record.file: shards.encode(record.shard_format, layout, columns)})
+    sign(root, {record.file: record.codec.encode(layout, columns)})
     assert messages(root) == ""
     assert "expected the pairs of the plan" in messages(root, deep=True)
 
@@ -63,7 +62,7 @@ def test_files_that_a_loader_would_find(root: Path, folder: str) -> None:
 
 def test_a_seal_under_another_name(root: Path) -> None:
     shutil.copy(root / "MANIFEST.json", root / "seals" / "000000000000.json")
-    assert "seals/000000000000.json: expected seals/" in messages(root)
+    assert "seals/000000000000.json: expected the seal 000000000000" in messages(root)
 
 
 def test_shards_where_nothing_is_sealed(root: Path) -> None:

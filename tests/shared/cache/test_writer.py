@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from pathlib import Path
@@ -9,17 +10,20 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import h5py
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from mixkd.shared import publish
-from mixkd.shared.cache import writer as commit_module
-from mixkd.shared.cache.reader import Cache, original_keys
-from mixkd.shared.cache.sealing import seal
-from mixkd.shared.cache.writer import Committer, commit, create_cache, records
-from mixkd.shared.errors import DiskError, OutputError
-from mixkd.teacher_cache.build import Built, Job, build
+from mixkd.shared.cache.codecs import CODECS
+from mixkd.shared.cache.committer import Committer
+from mixkd.shared.cache.folder import original_keys
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.writer import CacheWriter
+from mixkd.shared.errors import DifferentCacheError, DiskError, OutputError
+from mixkd.teacher_cache.build import Built
+from tests.caches import Job, build, seal
 from tests.numpy_caches import (
     FORMATS,
     SHARD_ROWS,
@@ -40,15 +44,16 @@ def test_rows_that_change_on_the_way_to_the_disk_are_not_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = job(tmp_path / "cache")
-    create_cache(made.root, made.file, made.examples, made.files)
-    real = commit_module.shards.encode
+    writer = create(made)
+    codec = CODECS["arrow"]
+    real = codec.encode
 
-    def broken(shard_format: str, layout: Any, columns: Any) -> bytes:
-        return real(shard_format, layout, {**columns, "logits": columns["logits"] + 1})
+    def broken(layout: Any, columns: Any) -> bytes:
+        return real(layout, {**columns, "logits": columns["logits"] + 1})
 
-    monkeypatch.setattr(commit_module.shards, "encode", broken)
-    with pytest.raises(DiskError, match="other values when the shard was read back"):
-        commit(made.root, made.file, "pairs", (0, 16), pair_columns(made, 0, 16), made.made)
+    monkeypatch.setattr(codec, "encode", broken)
+    with pytest.raises(DiskError, match="different values when the shard was read back"):
+        writer.commit("pairs", (0, 16), pair_columns(made, 0, 16), made.made)
     assert [name for name in contents(made.root) if name.startswith(("data/", "commits/"))] == []
 
 
@@ -58,7 +63,7 @@ def test_a_format_that_fails_half_way(
 ) -> None:
     """Both writers end their files validly when their `with` block fails: short, and readable."""
     made = job(tmp_path / "cache", shard_format=shard_format)
-    create_cache(made.root, made.file, made.examples, made.files)
+    writer = create(made)
     before = contents(made.root)
     columns = pair_columns(made, 0, 16)
     real_file, real_set = pa.ipc.new_file, h5py.Group.create_dataset
@@ -79,8 +84,12 @@ def test_a_format_that_fails_half_way(
         patch.setattr(pa.ipc, "new_file", after_the_batch)
         patch.setattr(h5py.Group, "create_dataset", after_two)
         with pytest.raises(RuntimeError, match="out of memory"):
-            commit(made.root, made.file, "pairs", (0, 16), columns, made.made)
+            writer.commit("pairs", (0, 16), columns, made.made)
     assert contents(made.root) == before
+
+
+def create(made: Job) -> CacheWriter:
+    return CacheWriter.create(made.root, made.draft, made.examples, made.files)
 
 
 def pair_columns(made: Job, start: int, stop: int, more: float = 0) -> Any:
@@ -104,20 +113,21 @@ def test_a_second_builder_meanwhile(tmp_path: Path) -> None:
     assert (done.rows, done.rows_lost) == (ORIGINALS, SHARD_ROWS)
     assert scorer.rows == ORIGINALS + SHARD_ROWS
     assert other.rows == 80
-    assert seal(made.root).pairs == 80
+    assert seal(made.root).rows.pairs == 80
     Cache.open(made.root).check_alignment()
 
 
 def test_the_loser_of_other_bytes_removes_its_shard(tmp_path: Path) -> None:
     """Two devices give other last digits: the first record stands, the other shard goes."""
     made = job(tmp_path / "cache")
-    create_cache(made.root, made.file, made.examples, made.files)
+    writer = create(made)
     first, second = (pair_columns(made, 0, 16, more) for more in (0, 1e-3))
-    assert commit(made.root, made.file, "pairs", (0, 16), first, made.made)
-    assert not commit(made.root, made.file, "pairs", (0, 16), first, made.made)
-    assert not commit(made.root, made.file, "pairs", (0, 16), second, made.made)
-    assert not commit(made.root, made.file, "pairs", (0, 16), first, {"device": "other"})
-    (record,) = records(made.root, "pairs", made.identity)
+    assert writer.commit("pairs", (0, 16), first, made.made)
+    assert not writer.commit("pairs", (0, 16), first, made.made)
+    assert not writer.commit("pairs", (0, 16), second, made.made)
+    other = msgspec.structs.replace(made.made, device="other")
+    assert not writer.commit("pairs", (0, 16), first, other)
+    (record,) = CacheWriter.open(made.root).records("pairs")
     assert [path.name for path in (made.root / "data").iterdir()] == [Path(record.file).name]
     assert record.made == made.made
 
@@ -160,13 +170,13 @@ def test_the_folder_of_another_cache(tmp_path: Path) -> None:
     root = sealed(tmp_path / "cache")
     before = contents(root)
     other = job(root, seed=1)
-    with pytest.raises(OutputError, match="expected a record of the cache"):
+    with pytest.raises(DifferentCacheError, match=r"mixup\.seed 1 \(there: 0\)"):
         build(other, Scorer(), accept)
     with pytest.raises(OutputError, match=r"cache\.json: expected no file, or the one"):
-        create_cache(root, other.file, other.examples, other.files)
+        create(other)
     changed = {**other.examples, "train": examples(30, seed=9)}
     with pytest.raises(OutputError, match=r"train\.arrow: expected no file, or the one"):
-        create_cache(root, other.file, changed, other.files)
+        create(dataclasses.replace(other, examples=changed))
     assert contents(root) == before
 
 
@@ -175,7 +185,7 @@ def test_a_cache_that_is_cut_otherwise(tmp_path: Path) -> None:
     root = sealed(tmp_path / "cache")
     other = job(root, shard_rows=8)
     with pytest.raises(OutputError, match=r"cache\.json: expected no file, or the one"):
-        create_cache(root, other.file, other.examples, other.files)
+        create(other)
 
 
 def test_a_cache_is_created_by_its_last_file(
@@ -207,16 +217,16 @@ def test_another_about_is_the_same_cache(tmp_path: Path) -> None:
     """Names are not identity: who created the cache first has named it."""
     root = sealed(tmp_path / "cache")
     other = job(root, 60)
-    other.file.about["task"] = "another name"
-    create_cache(root, other.file, other.examples, other.files)
+    other.draft.about["task"] = "another name"
+    create(other)
     assert build(other, Scorer(), accept).rows == 20
 
 
 def test_a_committer_that_nobody_leaves_with_work(tmp_path: Path) -> None:
     made = job(tmp_path / "cache")
-    create_cache(made.root, made.file, made.examples, made.files)
+    writer = create(made)
     began = time.monotonic()
-    with Committer(made.root, made.file, made.made) as committer:
+    with Committer(writer, made.made) as committer:
         committer.wait()
         keys = original_keys(made.identity, 0, 16)
         columns = {**keys, "logits": np.zeros((16, 2), np.float32)}

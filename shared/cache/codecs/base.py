@@ -1,9 +1,9 @@
-"""What a shard must look like: its columns, their widths, its rows and what it says of itself."""
+"""What a shard must look like, whatever its format, and what a format must do."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,8 @@ from mixkd.shared import FORMAT_VERSION
 from mixkd.shared.errors import LogitsError, MalformedError
 
 Columns = dict[str, npt.NDArray[Any]]
-KINDS = ("originals", "pairs")
+KindName = Literal["originals", "pairs"]
+KINDS: tuple[KindName, ...] = ("originals", "pairs")
 SHARD_LIMIT_BYTES = 2**30
 
 
@@ -29,7 +30,7 @@ class Layout:
     """
 
     fingerprint: str
-    kind: str
+    kind: KindName
     start: int
     stop: int
     classes: int
@@ -66,6 +67,33 @@ class Layout:
     def shape(self, name: str) -> tuple[int, ...]:
         """Of a column: [rows], and [rows, C] for the logits."""
         return (self.rows, self.classes) if name == "logits" else (self.rows,)
+
+
+class Codec(Protocol):
+    """One file format of shards: columns of rows <-> bytes.
+
+    Attributes:
+        name: As in the header's `shard_format`.
+        suffix: Of the files' names.
+        overhead_bytes: The most that headers and footers take beside the rows.
+    """
+
+    name: str
+    suffix: str
+    overhead_bytes: int
+
+    def encode(self, layout: Layout, columns: Columns) -> bytes:
+        """Return the bytes of a shard file: the same ones every time for the same columns."""
+        ...
+
+    def decode(self, layout: Layout, data: bytes, where: object) -> Columns:
+        """Return the columns of a shard file's bytes.
+
+        Raises:
+            MalformedError, UnsafeFileError: If the bytes are anything but a shard of this layout;
+                before anything is decoded or allocated.
+        """
+        ...
 
 
 def columns_equal(left: Columns, right: Columns) -> bool:

@@ -1,0 +1,39 @@
+"""The estimate before a pass: rows, bytes and minutes, from the speed of one batch."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import numpy as np
+
+from mixkd.shared.pairs import PairTable
+from mixkd.shared.progress import duration
+from mixkd.teacher_cache.build import Target
+from mixkd.teacher_cache.scoring import Scorer
+
+log = logging.getLogger(__name__)
+SAMPLED_PAIRS = 1024
+BATCH_ROWS = 256
+
+
+def log_estimate(target: Target, scorer: Scorer, rows: int) -> None:
+    """Log what a pass over so many rows will take, from a batch of mixes of usual lengths."""
+    train = target.examples["train"]
+    left, right = np.random.default_rng(0).integers(0, len(train), (2, SAMPLED_PAIRS))
+    widths = np.maximum(train.lengths[left], train.lengths[right])
+    usual = np.argsort(widths, kind="stable")[SAMPLED_PAIRS // 2 :]
+    count = int(max(1, min(scorer.batch_tokens // widths[usual[0]], len(usual), BATCH_ROWS)))
+    chosen = usual[:count]
+    pairs = PairTable(left[chosen], right[chosen], np.full(count, 0.5, np.float32))
+    batch = train.mixes(pairs, scorer.pad_id)
+    scorer.score(batch)  # the first batch pays for start-up
+    began = time.monotonic()
+    scorer.score(batch)
+    seconds_per_token = (time.monotonic() - began) / batch.left_ids.size
+    expected = rows * float(widths.mean()) * seconds_per_token
+    row_bytes = target.identity.layout("pairs", 0, 1).row_bytes
+    log.info(
+        "to do: %d rows, about %d bytes of shards, about %s on %s in %s",
+        *(rows, rows * row_bytes, duration(expected), scorer.made.device, scorer.made.dtype),
+    )

@@ -1,0 +1,231 @@
+"""From options to a target: examples and identity, compared with what the output holds.
+
+All of this is known without the teacher, so that a cache of something else is refused before the
+teacher is loaded. A cache that exists can be continued without its data set.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from mixkd.shared import publish
+from mixkd.shared.cache.folder import CacheFolder
+from mixkd.shared.cache.header import About, Draft, Header, Identity, Mixup, Split, TeacherIdentity
+from mixkd.shared.cache.writer import CacheWriter
+from mixkd.shared.errors import OutputError, UsageError
+from mixkd.shared.examples import Examples
+from mixkd.shared.models.checkpoint import Checkpoint, locate, read_config, teacher_sha256
+from mixkd.shared.plan import PLAN_VERSION
+from mixkd.teacher_cache.build import Target
+from mixkd.teacher_cache.data.tasks import TASKS
+from mixkd.teacher_cache.labels import teacher_columns
+from mixkd.teacher_cache.options import BuildOptions
+
+log = logging.getLogger(__name__)
+DEFAULTS: dict[str, Any] = {
+    "beta": 0.4,
+    "mask": "union",
+    "seed": 0,
+    "max_length": 128,
+    "logits_dtype": "float32",
+    "format": "arrow",
+    "shard_rows": 4096,
+}
+CACHE_ENTRIES = {
+    *("cache.json", "MANIFEST.json", "README.md", "examples", "tokenizer", "student_init"),
+    *("data", "commits", "seals", "runs", "quarantine"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is known before the teacher is loaded.
+
+    Attributes:
+        writer: The cache in the output; None for a new one.
+    """
+
+    checkpoint: Checkpoint
+    target: Target
+    writer: CacheWriter | None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a cache is made from: its examples, and what is said of them."""
+
+    examples: dict[str, Examples]
+    texts_sha256: dict[str, str]
+    problem_type: str
+    label_names: tuple[str, ...]
+    max_length: int
+    metric: str
+    about: About
+
+
+def prepare(options: BuildOptions) -> Prepared:
+    """Find examples and identity, and compare them with what the output holds.
+
+    Raises:
+        DifferentCacheError: Naming the fields that differ.
+        CacheError: Of a class that names what is wrong with data, teacher or output.
+    """
+    writer = _existing(options.root)
+    header = writer.header if writer else None
+    checkpoint = locate(_teacher_name(options))
+    config = read_config(checkpoint)
+    if writer:
+        writer.check_unchanged()
+    if writer and header and not options.names_data:
+        log.info("continuing %s: examples and settings are those of the cache", options.root)
+        content = _stored(writer.folder, header)
+    else:
+        content = _read(options, checkpoint, header)
+    columns = teacher_columns(
+        checkpoint.name,
+        config,
+        content.problem_type,
+        content.label_names,
+        _teacher_labels(options, header),
+    )
+    draft = _draft(options, header, content, teacher_sha256(checkpoint), columns)
+    draft.identity.check(options.root)
+    if writer:
+        writer.check_same(draft)
+        draft = writer.header
+    return Prepared(
+        checkpoint, Target(options.root, draft, content.examples, options.pairs), writer
+    )
+
+
+def _existing(root: Path) -> CacheWriter | None:
+    publish.check_writable(root)
+    entries = {path.name for path in root.iterdir()} if root.is_dir() else set()
+    foreign = sorted(e for e in entries - CACHE_ENTRIES if not publish.is_temporary(e))
+    if foreign:
+        raise OutputError(
+            root,
+            expected="no folder, an empty one, or a cache",
+            found=f"different files: {', '.join(foreign[:3])}",
+            do="choose another --out",
+        )
+    return CacheWriter.open(root) if "cache.json" in entries else None
+
+
+def _stored(folder: CacheFolder, header: Header) -> Content:
+    identity = header.identity
+    return Content(
+        examples=folder.all_examples(identity),
+        texts_sha256={split.name: split.texts_sha256 for split in identity.splits},
+        problem_type=identity.problem_type,
+        label_names=identity.label_names,
+        max_length=identity.max_length,
+        metric=header.metric,
+        about=header.about,
+    )
+
+
+def _read(options: BuildOptions, checkpoint: Checkpoint, header: Header | None) -> Content:
+    from mixkd.shared.models.tokenizer import load_tokenizer
+    from mixkd.teacher_cache.data.encode import tokenise
+    from mixkd.teacher_cache.data.load import load
+
+    data = load(options.data_spec)
+    tokenizer = load_tokenizer(checkpoint)
+    max_length = _setting(options, "max_length", header)
+    if options.max_length is None and header is None:
+        max_length = min(max_length, tokenizer.model_max_length)
+    return Content(
+        examples=tokenise(data, tokenizer, max_length, options.text),
+        texts_sha256=data.texts_sha256(),
+        problem_type=data.problem_type,
+        label_names=data.label_names,
+        max_length=max_length,
+        metric=str(data.about["metric"]),
+        about={n: v for n, v in data.about.items() if n != "metric"} | checkpoint.about,
+    )
+
+
+def _draft(
+    options: BuildOptions,
+    header: Header | None,
+    content: Content,
+    sha256: str,
+    columns: Sequence[int],
+) -> Draft:
+    def setting(name: str) -> Any:
+        return _setting(options, name, header)
+
+    identity = Identity(
+        problem_type=cast(Any, content.problem_type),
+        label_names=tuple(content.label_names),
+        splits=tuple(
+            Split(
+                name=name,
+                rows=len(rows),
+                texts_sha256=content.texts_sha256[name],
+                ids_sha256=rows.ids_sha256(),
+            )
+            for name, rows in content.examples.items()
+        ),
+        teacher=TeacherIdentity(sha256=sha256, columns=tuple(columns)),
+        max_length=content.max_length,
+        mixup=Mixup(
+            site="input_embeddings",
+            beta=float(setting("beta")),
+            mask=setting("mask"),
+            seed=setting("seed"),
+            partners="random",
+            plan=PLAN_VERSION,
+        ),
+        logits_dtype=setting("logits_dtype"),
+    )
+    return Draft(
+        identity=identity,
+        shard_rows=setting("shard_rows"),
+        shard_format=setting("format"),
+        metric=content.metric,
+        about=content.about,
+    )
+
+
+def _teacher_name(options: BuildOptions) -> str:
+    if options.teacher:
+        return options.teacher
+    if options.task in TASKS:
+        return TASKS[options.task].teacher
+    raise UsageError(
+        "--teacher",
+        expected=f"a fine-tuned model for the task {options.task}",
+        found="none",
+        do="name a folder or a Hub id, or make one with: cache-teacher finetune",
+    )
+
+
+def _teacher_labels(options: BuildOptions, header: Header | None) -> tuple[int, ...] | None:
+    """As asked for, else as in the cache, else the order known for the task's default teacher."""
+    if options.teacher_labels is not None:
+        return options.teacher_labels
+    if header:
+        return header.identity.teacher.columns
+    if options.teacher is None and options.task in TASKS:
+        return TASKS[options.task].teacher_labels
+    return None
+
+
+def _setting(options: BuildOptions, name: str, header: Header | None) -> Any:
+    """An option's value: as asked for, else as in the cache, else the default."""
+    asked = getattr(options, name)
+    if asked is not None:
+        return asked
+    if header is None:
+        return DEFAULTS[name]
+    stored = {"format": header.shard_format, "shard_rows": header.shard_rows}
+    if name in stored:
+        return stored[name]
+    identity = header.identity
+    return getattr(identity.mixup if name in Mixup.__struct_fields__ else identity, name)
