@@ -123,11 +123,11 @@ def test_killed_at_every_operation(
     start, expected = damaged(tmp_path / "start", shard_format, damage)
     there, shards = contents(start), shards_of(start)
     counted = Path(shutil.copytree(start, tmp_path / "counted"))
-    points = count(partial(repair, counted))
+    points = count(partial(repair_cache, counted))
     assert points >= 5
     for number in [*part.of(range(points)), points]:
         root = Path(shutil.copytree(start, tmp_path / "cache"))
-        code = in_child(partial(repair, root), Operations(number, kill))
+        code = in_child(partial(repair_cache, root), Operations(number, kill))
         assert there <= contents(root), f"operation {number}: something was lost"
         assert code == (-9 if number < points else 100 + DONE)
         moved = shards - shards_of(root)

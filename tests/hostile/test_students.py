@@ -64,7 +64,7 @@ def test_suspicious_but_harmless(load: Open, good: Path, tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize(
-    ("seed", "seconds"), [tiers.sample(0, 6), tiers.slow(0, 15), tiers.slow(1, 120)]
+    ("seed", "seconds"), [tiers.sample(0, 6), tiers.slow(0, 15), tiers.slow(1, 120, timeout_s=1200)]
 )
 def test_every_case_is_loaded_or_refused(seed: int, seconds: float, tally: Tally) -> None:
     report = fuzz_students.run(seed, seconds)
