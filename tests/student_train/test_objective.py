@@ -37,7 +37,9 @@ def test_cross_entropy_of_mixed_labels() -> None:
     expected = 0.0
     for logits, target in zip(rows.student.tolist(), rows.targets.tolist(), strict=True):
         expected -= sum(t * math.log(p) for t, p in zip(target, softmax(logits), strict=True))
-    assert supervised(rows, Objective(PRESETS["ft"])).sum().item() == pytest.approx(expected, rel=1e-5)
+    assert supervised(rows, Objective(PRESETS["ft"])).sum().item() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
