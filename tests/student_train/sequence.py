@@ -21,8 +21,10 @@ from typing import Any
 
 from mixkd.shared.cache.reader import Cache
 from mixkd.student_train import order as order_module
-from mixkd.student_train.batches import Batch, JoinedPairs, Source, batches
-from mixkd.student_train.order import Order, State
+from mixkd.student_train.batches import Batch, Source, batches
+from mixkd.student_train.joined import JoinedPairs
+from mixkd.student_train.order import Order
+from mixkd.student_train.state import State
 from tests.faults.reading import read_all
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,8 @@ import pytest
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import DifferentCacheError
 from mixkd.shared.plan import pairs as planned
-from mixkd.student_train.batches import Batch, JoinedPairs, Source, batches, check_same
+from mixkd.student_train.batches import Batch, Source, batches
+from mixkd.student_train.joined import JoinedPairs, check_same
 from mixkd.student_train.order import Order
 from tests.student_train.caches import make_cache
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from mixkd.shared.errors import UsageError
-from mixkd.student_train.objective.terms import Weights
 from mixkd.student_train.options import TrainOptions
 
 CACHE = (Path("shards/rte"),)
@@ -34,8 +33,12 @@ CACHE = (Path("shards/rte"),)
         ({"weight_decay": -0.1}, "--weight-decay: expected a number from 0 on"),
         ({"warmup": 1.5}, "--warmup: expected a share from 0 to 1, found 1.5"),
         ({"seed": -1}, "--seed: expected a number from 0"),
-        ({"alpha_sm": -1.0}, "--alpha-sm: expected a weight from 0 on, found -1"),
-        ({"method": "ft", "alpha_mle": 0.0}, "at least one weight above 0, found only zeros"),
+        ({"weights": {"sm": -1.0}}, "--alpha-sm: expected a weight from 0 on, found -1"),
+        ({"weights": {"magic": 1}}, "weights.*: expected one of mle, sm, tmkd, kd, found magic"),
+        (
+            {"method": "ft", "weights": {"mle": 0.0}},
+            "at least one weight above 0, found only zeros",
+        ),
         ({"mix_ratio": 0.0}, "--mix-ratio: expected a number above 0"),
         ({"mix_ratio": -1.0}, "--mix-ratio: expected a number from 0 on"),
     ],
@@ -47,12 +50,12 @@ def test_bad_options(changes: dict[str, Any], message: str) -> None:
 
 
 def test_weights_given_explicitly_replace_the_methods() -> None:
-    options = TrainOptions(CACHE, method="mixkd", alpha_tmkd=0.5, alpha_kd=2)
-    assert options.weights == Weights(mle=1, sm=1, tmkd=0.5, kd=2)
+    options = TrainOptions(CACHE, method="mixkd", weights={"tmkd": 0.5, "kd": 2})
+    assert options.all_weights == {"mle": 1, "sm": 1, "tmkd": 0.5, "kd": 2}
 
 
 def test_no_mixes_are_fine_where_no_term_needs_them() -> None:
-    assert TrainOptions(CACHE, method="kd", mix_ratio=0).weights.kd == 1
+    assert TrainOptions(CACHE, method="kd", mix_ratio=0).all_weights["kd"] == 1
 
 
 def test_the_output_is_named_after_the_cache() -> None:

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixkd.shared.canonical import dumps
-from mixkd.shared.errors import MalformedError, StateError
-from mixkd.student_train.order import WINDOW_BATCHES, Order, State, Window
+from mixkd.student_train.order import WINDOW_BATCHES, Order, Window
 
 SEARCH = settings(derandomize=True, deadline=None, database=None, max_examples=40)
 GOLDEN_ORIGINALS = [[5, 1, 4, 0, 3, 2], [5, 3, 1, 4, 0, 2]]
@@ -163,37 +161,3 @@ def test_golden_order() -> None:
     order = Order(6, shards(4, 3), 2, 1, 5)
     assert [order.window(epoch, 0).originals.tolist() for epoch in (0, 1)] == GOLDEN_ORIGINALS
     assert [order.window(epoch, 0).pairs.tolist() for epoch in (0, 1)] == GOLDEN_PAIRS
-
-
-STATE = State(seal="a" * 64, settings="b" * 64, epoch=2, step=7)
-
-
-def test_state_round_trip() -> None:
-    assert State.from_bytes(STATE.to_bytes(), "state.json") == STATE
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"more": 1}, "an object with the keys"),
-        ({"seal": "a" * 63}, "text like"),
-        ({"settings": None}, "text like"),
-        ({"epoch": -1}, "an integer in"),
-        ({"step": True}, "an integer in"),
-        ({"step": 1.0}, "an integer in"),
-    ],
-)
-def test_states_that_no_run_writes(changes: dict[str, object], expected: str) -> None:
-    value = {"seal": "a" * 64, "settings": "b" * 64, "epoch": 2, "step": 7, **changes}
-    with pytest.raises(MalformedError, match=rf"^state\.json: expected .*{expected}"):
-        State.from_bytes(dumps(value), "state.json")
-
-
-def test_a_state_of_other_settings_or_of_no_place() -> None:
-    STATE.check("b" * 64, epochs=3, steps_per_epoch=10, where="state.json")
-    STATE.check("b" * 64, epochs=3, steps_per_epoch=7, where="state.json")
-    with pytest.raises(StateError, match=r"settings \(cccccccccccc\), found a state of other"):
-        STATE.check("c" * 64, epochs=3, steps_per_epoch=10, where="state.json")
-    for epochs, steps in ((1, 10), (3, 6), (2, 10)):
-        with pytest.raises(StateError, match="found epoch 2, step 7"):
-            STATE.check("b" * 64, epochs=epochs, steps_per_epoch=steps, where="state.json")

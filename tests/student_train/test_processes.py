@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.student_train.batches import JoinedPairs, Source, batches
+from mixkd.student_train.batches import Source, batches
+from mixkd.student_train.joined import JoinedPairs
 from mixkd.student_train.objective.terms import PRESETS, Objective
 from mixkd.student_train.options import TrainOptions, option
 from mixkd.student_train.order import Order
@@ -123,7 +124,7 @@ def test_a_run_goes_on_in_another_number_of_real_processes(cache: Path, tmp_path
 
     launch(2, "tests.student_train.stopped", 10, cache, start, tmp_path / "two-one")
     metrics = train(options("two-one", resume=True))
-    assert metrics is not None and metrics["settings"]["processes"] == 1
+    assert metrics is not None and metrics.settings.processes == 1
     assert_same_weights(tmp_path / "two-one", tmp_path / "whole")
 
     train_until(10, options("one-two"))
@@ -131,5 +132,5 @@ def test_a_run_goes_on_in_another_number_of_real_processes(cache: Path, tmp_path
     for name in ("epochs", "batch_size", "learning_rate", "device"):
         arguments += [option(name), SETTINGS[name]]
     found = launch(2, "mixkd.student_train.cli", *arguments)
-    assert found.stderr.count("goes on in another number of processes (2, before 1)") == 1
+    assert found.stderr.count("continues with a different number of processes (2, before 1)") == 1
     assert_same_weights(tmp_path / "one-two", tmp_path / "whole")

@@ -22,7 +22,8 @@ from hypothesis.stateful import (
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.pairs import PairTable
 from mixkd.student_train.batches import Source, batches
-from mixkd.student_train.order import Order, State
+from mixkd.student_train.order import Order
+from mixkd.student_train.state import State
 from tests.numpy_caches import examples, sealed
 from tests.student_train.plain_order import Step, check_once_each, steps
 from tests.student_train.sequence import EPOCHS, Fresh, Reader, forget, fresh

@@ -67,7 +67,7 @@ def test_a_signal_during_validation_is_not_lost(
 
     out = tmp_path / "student"
     with monkeypatch.context() as patched:
-        patched.setattr("mixkd.student_train.train.evaluation", interrupted)
+        patched.setattr("mixkd.student_train.validate.evaluation", interrupted)
         with pytest.raises(Terminated):
             train(options(cache, out))
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-00000005"]
@@ -155,21 +155,21 @@ def test_an_unfinished_run_is_not_overwritten_and_not_mixed_up(
         train(options(cache, out))
     with pytest.raises(StateError, match=r"the run began with: seed 0, found seed 1"):
         train(options(cache, out, resume=True, seed=1))
-    with pytest.raises(StateError, match="found another cache"):
+    with pytest.raises(StateError, match="found a different cache"):
         train(options(pair_cache, out, resume=True))
     state = out / "checkpoints" / "step-00000002" / "state.json"
     state.write_text(state.read_text().replace('"step": 2', '"step": 9'))
     with pytest.raises(StateError, match="at most 2 epochs of 5 steps, found epoch 0, step 9"):
         train(options(cache, out, resume=True))
     state.write_text(state.read_text().replace('"epoch": 0', '"epoch": 1'))
-    with pytest.raises(StateError, match="found scores of 0 epochs in epoch 1"):
+    with pytest.raises(StateError, match="found metrics of 0 epochs in epoch 1"):
         train(options(cache, out, resume=True))
     state.write_text("{}")
     with pytest.raises(Exception, match="state.json: expected"):
         train(options(cache, out, resume=True))
 
 
-def test_another_number_of_processes_goes_on_with_other_dropout(
+def test_a_different_number_of_processes_continues_with_different_dropout(
     cache: Path, tmp_path: Path, uninterrupted: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A checkpoint as two processes leave it; really run by them in test_processes.py."""
@@ -183,7 +183,7 @@ def test_another_number_of_processes_goes_on_with_other_dropout(
     for folder in (out, again):
         caplog.clear()
         train(options(cache, folder, resume=True))
-        assert "in another number of processes (1, before 2): the batches stay" in caplog.text
+        assert "with a different number of processes (1, before 2): the batches stay" in caplog.text
     one, two, same = weights(out), weights(uninterrupted), weights(again)
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not all(torch.equal(one[name], two[name]) for name in one)
@@ -203,7 +203,7 @@ def test_resume_reads_the_seal_that_the_run_began_with(
     make_cache(root, good_teacher, pairs=150)
     assert Cache.open(root).seal.digest != before
     metrics = train(options(root, out, resume=True))
-    assert metrics is not None and metrics["seal"] == before
+    assert metrics is not None and metrics.seal == before
     expected, found = weights(uninterrupted), weights(out)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
@@ -277,7 +277,7 @@ def test_the_log_proves_alignment_and_counts_pairs(
     text = caplog.text
     assert "(sealed) · 160/160 rows · labels dull, bright" in text
     assert (
-        "uses 40 of the cache's 100 pairs (40 an epoch); "
+        "uses 40 of the cache's 100 pairs (40 per epoch); "
         "--epochs 3 or --mix-ratio 2.5 would use all" in text
     )
     assert "uses all of the cache's 100 pairs, 2.0 times" in text
@@ -293,7 +293,7 @@ def test_methods_without_mixes_read_no_pairs(
     monkeypatch.setattr(Cache, "read", fail)
     for method in ("ft", "kd"):
         metrics = train(options(cache, tmp_path / method, method=method, epochs=1))
-        assert metrics is not None and metrics["pairs_seen"] == 0
+        assert metrics is not None and metrics.pairs_seen == 0
 
 
 def test_a_cache_without_pairs(cache_without_pairs: Path, tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_two_caches_give_their_mean(
     other = make_cache(folder / "again", good_teacher, shard_rows=11)
     both = TrainOptions(cache=(cache, other), out=tmp_path / "both", epochs=1, device="cpu")
     metrics = train(both)
-    assert metrics is not None and len(metrics["caches"]) == 2
+    assert metrics is not None and len(metrics.caches) == 2
     train(TrainOptions(cache=(cache,), out=tmp_path / "one", epochs=1, device="cpu"))
     one, two = weights(tmp_path / "one"), weights(tmp_path / "both")
     assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
@@ -368,15 +368,15 @@ def test_regression_takes_squared_error_only(regression_cache: Path, tmp_path: P
     with pytest.raises(UsageError, match="--distance: expected mse"):
         train(options(regression_cache, tmp_path / "student", distance="kl"))
     metrics = train(options(regression_cache, tmp_path / "student", epochs=1))
-    assert metrics is not None and metrics["metric"] == "pearson"
-    assert metrics["student"]["labels"] == ["score"]
+    assert metrics is not None and metrics.metric == "pearson"
+    assert metrics.student.labels == ("score",)
 
 
 def test_depths_that_the_cache_has_not(pair_cache: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--layers: expected one of 1, 2 .* found 5"):
         train(options(pair_cache, tmp_path / "student", layers=5))
     metrics = train(options(pair_cache, tmp_path / "student", epochs=1))
-    assert metrics is not None and metrics["student"]["start"] == "the cache's 2-layers"
+    assert metrics is not None and metrics.student.start == "the cache's 2-layers"
 
 
 def test_a_tracker_that_is_not_there(cache: Path, tmp_path: Path) -> None:
@@ -386,7 +386,7 @@ def test_a_tracker_that_is_not_there(cache: Path, tmp_path: Path) -> None:
 
 def test_bfloat16_trains(cache: Path, tmp_path: Path) -> None:
     metrics = train(options(cache, tmp_path / "student", dtype="bfloat16", epochs=1))
-    assert metrics is not None and metrics["settings"]["dtype_used"] == "bfloat16"
+    assert metrics is not None and metrics.settings.dtype_used == "bfloat16"
     assert all(tensor.dtype == torch.float32 for tensor in weights(tmp_path / "student").values())
     with pytest.raises(UsageError, match="--dtype: expected float32 or bfloat16 on a CPU"):
         train(options(cache, tmp_path / "other", dtype="float16"))

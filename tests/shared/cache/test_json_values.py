@@ -15,7 +15,7 @@ from mixkd.shared.cache.header import CacheFile
 from mixkd.shared.cache.seal import Record, Seal
 from mixkd.shared.canonical import sha256_hex
 from mixkd.shared.errors import CacheError
-from mixkd.student_train.order import State
+from mixkd.student_train.state import State
 from tests.hostile.fuzz_json import at, paths, spelled
 
 GOLDEN = Path(__file__).parents[2] / "goldens" / "format-1-arrow"
