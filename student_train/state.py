@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import msgspec
 
 from mixkd.shared.errors import StateError
-
-Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+from mixkd.shared.json_values import Count, Sha256
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,8 +18,8 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         settings: sha256 of everything that shapes the run.
     """
 
-    seal: Digest
-    settings: Digest
+    seal: Sha256
+    settings: Sha256
     epoch: Count
     step: Count
 
