@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mixkd.shared.cache.reader import Cache
-    from mixkd.student_train.checkpoints import Run
     from mixkd.student_train.options import TrainOptions
     from mixkd.student_train.prepare import Setup
+    from mixkd.student_train.state import Run
 
 PACKAGES = ("mixkd", "torch", "transformers", "accelerate", "numpy", "pyarrow")
 DTYPES_USED = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
