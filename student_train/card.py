@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mixkd.shared.errors import printable
-from mixkd.student_train.report import score_rows
+from mixkd.student_train.report import metric_rows
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard
@@ -48,7 +48,7 @@ def model_card(result: TrainResult) -> ModelCard:
         pipeline_tag="text-classification",
         tags=["knowledge-distillation", "mixkd"],
     )
-    rows = "\n".join(f"| {' | '.join(row)} |" for row in score_rows(result))
+    rows = "\n".join(f"| {' | '.join(row)} |" for row in metric_rows(result))
     content = CONTENT.format(
         data=data.to_yaml(),
         task=_plain(result.task or "text classification"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,32 +24,12 @@ import torch
 from mixkd.shared import publish
 from mixkd.shared.errors import DiskError, StateError
 from mixkd.shared.random import Stream, philox_words
-from mixkd.student_train.results import Epoch
-from mixkd.student_train.state import State
+from mixkd.student_train.state import Run, State
 
 log = logging.getLogger(__name__)
 FOLDER = "checkpoints"
 STEP = re.compile(r"step-(\d{8,})")
 RUN_LIMIT_BYTES = 2**24
-
-
-@dataclass(slots=True)
-class Run:
-    """What a run has done so far, beside weights and state.
-
-    Attributes:
-        seals: Digests of the seals that it reads, one per cache.
-        settings: What a resumed run must have in common, as JSON values.
-        processes: The number that wrote this checkpoint.
-        history: One entry per finished epoch.
-        seconds: Spent before this checkpoint.
-    """
-
-    seals: list[str]
-    settings: dict[str, Any]
-    processes: int
-    history: list[Epoch] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,27 +79,6 @@ def read(folder: Path) -> tuple[State, Run]:
             do="remove this folder to start again",
         ) from None
     return state, run
-
-
-def check_settings(run: Run, settings: dict[str, Any], folder: Path) -> None:
-    """Refuse to continue with different settings.
-
-    Raises:
-        StateError: Naming those that differ.
-    """
-    names = sorted(run.settings.keys() | settings.keys())
-    differing = [name for name in names if run.settings.get(name) != settings.get(name)]
-    if differing:
-
-        def listed(values: dict[str, Any]) -> str:
-            return ", ".join(f"{name} {values.get(name)}" for name in differing)
-
-        raise StateError(
-            folder,
-            expected=f"the settings that the run began with: {listed(run.settings)}",
-            found=listed(settings),
-            do="resume with the options it began with, or choose another --out",
-        )
 
 
 def without_wrappers(accelerator: Any) -> None:

@@ -9,21 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared.metrics import REGRESSION, kl_divergence, metrics, probabilities
-from mixkd.student_train.results import Scores
+from mixkd.student_train.results import Metrics
 
 Logits = npt.NDArray[np.float32]
 CALIBRATION_BINS = 15
 FALLBACK_HEADLINES = ("accuracy", "pearson")
 
 
-def headline(metric: str, scores: Mapping[str, float]) -> str:
+def headline(metric: str, computed: Mapping[str, float]) -> str:
     """Return the name of the metric that the cache's task is judged by."""
-    return next(name for name in (metric, *FALLBACK_HEADLINES) if name in scores)
+    return next(name for name in (metric, *FALLBACK_HEADLINES) if name in computed)
 
 
 def evaluation(
     student: Logits, teacher: Logits, labels: npt.NDArray[Any], problem_type: str
-) -> Scores:
+) -> Metrics:
     """Compute metrics against labels and, beside them, fidelity to the teacher.
 
     Args:
@@ -34,24 +34,28 @@ def evaluation(
         predictions), `teacher_kl` (mean KL(teacher || student) at temperature 1, in nats) and
         `calibration_error`; regression adds `teacher_mse` and `teacher_pearson`.
     """
-    scores = metrics(student, labels, problem_type)
+    against_labels = metrics(student, labels, problem_type)
     if problem_type == REGRESSION:
-        against = metrics(student, teacher[:, 0], problem_type)
-        return {**scores, "teacher_mse": against["mse"], "teacher_pearson": against["pearson"]}
+        against_teacher = metrics(student, teacher[:, 0], problem_type)
+        return {
+            **against_labels,
+            "teacher_mse": against_teacher["mse"],
+            "teacher_pearson": against_teacher["pearson"],
+        }
     return {
-        **scores,
+        **against_labels,
         "teacher_agreement": float(np.mean(student.argmax(axis=1) == teacher.argmax(axis=1))),
         "teacher_kl": divergence(teacher, student),
         "calibration_error": calibration_error(student, labels),
     }
 
 
-def teacher_scores(teacher: Logits, labels: npt.NDArray[Any], problem_type: str) -> Scores:
+def teacher_metrics(teacher: Logits, labels: npt.NDArray[Any], problem_type: str) -> Metrics:
     """Compute the metrics of `evaluation` that the teacher has too."""
-    scores = metrics(teacher, labels, problem_type)
-    if problem_type != REGRESSION:
-        scores["calibration_error"] = calibration_error(teacher, labels)
-    return scores
+    against_labels = metrics(teacher, labels, problem_type)
+    if problem_type == REGRESSION:
+        return against_labels
+    return {**against_labels, "calibration_error": calibration_error(teacher, labels)}
 
 
 def divergence(teacher: Logits, student: Logits) -> float:

@@ -11,7 +11,7 @@ from mixkd.shared.errors import CacheError, StateError, printable
 from mixkd.student_train.checkpoints import Checkpoint
 from mixkd.student_train.evaluate import headline
 from mixkd.student_train.joined import check_same
-from mixkd.student_train.results import Scores
+from mixkd.student_train.results import Metrics
 
 log = logging.getLogger(__name__)
 NAMES_SHOWN = 6
@@ -36,7 +36,7 @@ def open_caches(roots: Sequence[Path], checkpoint: Checkpoint | None) -> list[Ca
     return caches
 
 
-def alignment(cache: Cache, joined: Mapping[str, Scores]) -> str:
+def alignment(cache: Cache, joined: Mapping[str, Metrics]) -> str:
     """Report on one line that stored logits belong to stored labels.
 
     Args:
@@ -58,7 +58,7 @@ def alignment(cache: Cache, joined: Mapping[str, Scores]) -> str:
 
 def _open(
     root: Path, seal: str | None, checkpoint: Checkpoint | None
-) -> tuple[Cache, dict[str, Scores]]:
+) -> tuple[Cache, dict[str, Metrics]]:
     """Open a cache; a failure to open it at the seal of a resumed run is that run's."""
     cache = Cache.open(root)
     try:

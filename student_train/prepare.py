@@ -15,14 +15,14 @@ from mixkd.shared.errors import UsageError
 from mixkd.shared.json_values import dumps, sha256_hex
 from mixkd.shared.metrics import REGRESSION
 from mixkd.student_train.batches import Source
-from mixkd.student_train.checkpoints import Checkpoint, Run, check_settings
+from mixkd.student_train.checkpoints import Checkpoint
 from mixkd.student_train.joined import JoinedPairs, teacher_logits
 from mixkd.student_train.objective.distances import DISTANCES
 from mixkd.student_train.objective.terms import Objective
 from mixkd.student_train.opening import open_caches
 from mixkd.student_train.options import TrainOptions
 from mixkd.student_train.order import Order
-from mixkd.student_train.state import Position, State
+from mixkd.student_train.state import Position, Run, State
 from mixkd.student_train.student import Start, load
 from mixkd.student_train.validate import Validator
 
@@ -117,7 +117,7 @@ def begin(setup: Setup, checkpoint: Checkpoint | None) -> tuple[Run, Position]:
         seals = [cache.pin for cache in setup.caches]
         return Run(seals, setup.settings, setup.world), at
     folder, state, run = checkpoint.folder, checkpoint.state, checkpoint.run
-    check_settings(run, setup.settings, folder)
+    run.check(setup.settings, folder)
     state.check(setup.digest, setup.epochs, at.steps_per_epoch, folder)
     log.info("resuming after step %d of epoch %d", state.step, state.epoch + 1)
     return run, Position(state.epoch, state.step, at.steps_per_epoch)

@@ -14,8 +14,8 @@ from mixkd.student_train.evaluate import headline
 from mixkd.student_train.results import (
     BestEpoch,
     CacheReference,
+    Metrics,
     RunSettings,
-    Scores,
     StudentFacts,
     TrainResult,
 )
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mixkd.shared.cache.reader import Cache
-    from mixkd.student_train.checkpoints import Run
     from mixkd.student_train.options import TrainOptions
     from mixkd.student_train.prepare import Setup
+    from mixkd.student_train.state import Run
 
 PACKAGES = ("mixkd", "torch", "transformers", "accelerate", "numpy", "pyarrow")
 DTYPES_USED = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -45,7 +45,7 @@ def result_of(options: TrainOptions, setup: Setup, run: Run, accelerator: Any) -
         metric=metric,
         validation=last.validation,
         best_epoch=BestEpoch(f"{split}/{metric}", best.epoch, best.validation),
-        teacher=setup.validator.teacher_scores(),
+        teacher=setup.validator.teacher_metrics(),
         history=tuple(run.history),
         student=StudentFacts(
             start=_start_name(options, cache),
@@ -65,11 +65,11 @@ def result_of(options: TrainOptions, setup: Setup, run: Run, accelerator: Any) -
     )
 
 
-def scores_line(validation: Mapping[str, Scores]) -> str:
-    """Return the scores of each split on one line."""
+def metrics_line(validation: Mapping[str, Metrics]) -> str:
+    """Return the metrics of each split on one line."""
     return "; ".join(
-        f"{split} " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-        for split, scores in validation.items()
+        f"{split} " + ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        for split, metrics in validation.items()
     )
 
 
@@ -97,13 +97,13 @@ def table(result: TrainResult) -> Table:
     drawn.add_column("metric")
     drawn.add_column("teacher", justify="right")
     drawn.add_column("student", justify="right")
-    for name, teacher, student in score_rows(result):
+    for name, teacher, student in metric_rows(result):
         drawn.add_row(name, teacher, student)
     drawn.add_row("parameters", "", f"{result.student.parameters:,}")
     return drawn
 
 
-def score_rows(result: TrainResult) -> list[tuple[str, str, str]]:
+def metric_rows(result: TrainResult) -> list[tuple[str, str, str]]:
     """Return (split and metric, the teacher's value or nothing, the student's value) as text."""
     return [
         (
@@ -111,8 +111,8 @@ def score_rows(result: TrainResult) -> list[tuple[str, str, str]]:
             f"{result.teacher[split][name]:.4f}" if name in result.teacher[split] else "",
             f"{value:.4f}",
         )
-        for split, scores in result.validation.items()
-        for name, value in scores.items()
+        for split, metrics in result.validation.items()
+        for name, value in metrics.items()
     ]
 
 

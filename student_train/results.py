@@ -15,8 +15,8 @@ import msgspec
 from mixkd.shared.errors import MalformedError, MissingFileError
 
 METRICS = "metrics.json"
-Scores = dict[str, float]  # metric -> value
-Validation = dict[str, Scores]  # split -> metric -> value
+Metrics = dict[str, float]  # metric -> value
+Validation = dict[str, Metrics]  # split -> metric -> value
 WEIGHT = "alpha_"
 
 
@@ -128,7 +128,7 @@ class TrainResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of metrics.json as plain JSON values."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return {**plain, "settings": self.settings.to_json()}
 
     @classmethod

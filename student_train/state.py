@@ -1,13 +1,15 @@
-"""Where a run stands: a few integers, and what they belong to."""
+"""Where a run stands, and what it has done: what a checkpoint says beside the weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from mixkd.shared.errors import StateError
 from mixkd.shared.json_values import Count, Sha256
+from mixkd.student_train.results import Epoch
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,6 +66,45 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 expected=f"at most {epochs} epochs of {steps_per_epoch} steps",
                 found=f"epoch {self.epoch}, step {self.step}",
                 do="start again with another --out",
+            )
+
+
+@dataclass(slots=True)
+class Run:
+    """What a run has done so far, beside weights and state.
+
+    Attributes:
+        seals: Digests of the seals that it reads, one per cache.
+        settings: What a resumed run must have in common, as JSON values.
+        processes: The number that wrote this checkpoint.
+        history: One entry per finished epoch.
+        seconds: Spent before this checkpoint.
+    """
+
+    seals: list[str]
+    settings: dict[str, Any]
+    processes: int
+    history: list[Epoch] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def check(self, settings: dict[str, Any], where: object) -> None:
+        """Refuse to continue with different settings.
+
+        Raises:
+            StateError: Naming those that differ.
+        """
+        names = sorted(self.settings.keys() | settings.keys())
+        differing = [name for name in names if self.settings.get(name) != settings.get(name)]
+        if differing:
+
+            def listed(values: dict[str, Any]) -> str:
+                return ", ".join(f"{name} {values.get(name)}" for name in differing)
+
+            raise StateError(
+                where,
+                expected=f"the settings that the run began with: {listed(self.settings)}",
+                found=listed(settings),
+                do="resume with the options it began with, or choose another --out",
             )
 
 

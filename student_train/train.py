@@ -30,7 +30,7 @@ from mixkd.student_train.losses import LossLog, Observe
 from mixkd.student_train.objective.terms import Part, Rows
 from mixkd.student_train.options import TrainOptions
 from mixkd.student_train.prepare import begin, prepare
-from mixkd.student_train.report import result_of, scores_line
+from mixkd.student_train.report import metrics_line, result_of
 from mixkd.student_train.results import METRICS, Epoch, TrainResult, Validation
 from mixkd.student_train.student import Start
 
@@ -112,7 +112,7 @@ def train(options: TrainOptions, observe: Observe | None = None) -> TrainResult 
             at.epoch, at.step = at.epoch + 1, 0
             run.history.append(Epoch(at.epoch, validation))
             accelerator.log(_flat(validation), step=at.done)
-            log.info("epoch %d: %s", at.epoch, scores_line(validation))
+            log.info("epoch %d: %s", at.epoch, metrics_line(validation))
             save()
             if stop.requested():
                 stop.end(at.done, steps)
@@ -141,8 +141,8 @@ def forward(model: Any, batch: Batch, device: torch.device) -> dict[Part, Rows]:
 def _flat(validation: Validation) -> dict[str, float]:
     return {
         f"{split}/{name}": value
-        for split, scores in validation.items()
-        for name, value in scores.items()
+        for split, metrics in validation.items()
+        for name, value in metrics.items()
     }
 
 

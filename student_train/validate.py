@@ -13,9 +13,9 @@ from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.models.model import to_array, to_tensors
 from mixkd.shared.training import predictions
-from mixkd.student_train.evaluate import Logits, evaluation, teacher_scores
+from mixkd.student_train.evaluate import Logits, evaluation, teacher_metrics
 from mixkd.student_train.losses import check_finite
-from mixkd.student_train.results import Scores, Validation
+from mixkd.student_train.results import Metrics, Validation
 from mixkd.student_train.student import Student
 
 
@@ -43,16 +43,16 @@ class Validator:
             LogitsError: If a logit is not finite.
         """
         model.eval()
-        return {split: self._scores(accelerator, split) for split in self.examples}
+        return {split: self._metrics(accelerator, split) for split in self.examples}
 
-    def teacher_scores(self) -> Validation:
+    def teacher_metrics(self) -> Validation:
         """Compute the teacher's metrics from the cached logits."""
         return {
-            split: teacher_scores(self.teacher[split], examples.labels, self.problem_type)
+            split: teacher_metrics(self.teacher[split], examples.labels, self.problem_type)
             for split, examples in self.examples.items()
         }
 
-    def _scores(self, accelerator: Accelerator, split: str) -> Scores:
+    def _metrics(self, accelerator: Accelerator, split: str) -> Metrics:
         logits = self._logits(accelerator, split)  # [n, C]
         check_finite(f"the student's logits on {split}", logits)
         labels = self.examples[split].labels

@@ -73,7 +73,7 @@ def soft_cross_entropy(student: Tensor, teacher: Tensor, temperature: float) -> 
 
 
 for _row in (
-    Distance("mse", squared_error, "squared error of raw logits", fits_regression=True),
+    Distance("mse", squared_error, "squared difference of raw logits", fits_regression=True),
     Distance("kl", divergence, "KL of the probabilities", uses_temperature=True),
     Distance("ce", soft_cross_entropy, "cross entropy of the probabilities", uses_temperature=True),
 ):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mixkd.student_train.objective.distances import DISTANCES
-from mixkd.student_train.objective.terms import PRESETS, TERMS
+from mixkd.student_train.objective.terms import PRESETS, TERMS, Term
 
 
 def objective_table() -> str:
@@ -23,13 +23,7 @@ def objective_table() -> str:
 def terms_table() -> str:
     """Return what each term is, one row per term."""
     rows = [
-        [
-            f"`--alpha-{term.name}`",
-            term.part,
-            _reads(term.needs_labels, term.needs_teacher),
-            term.help,
-        ]
-        for term in TERMS.values()
+        [f"`--alpha-{term.name}`", term.part, _reads(term), term.help] for term in TERMS.values()
     ]
     return _markdown(["weight", "rows", "reads", "term"], rows)
 
@@ -48,8 +42,9 @@ def distances_table() -> str:
     return _markdown(["`--distance`", "measures", "`--temperature`", "regression"], rows)
 
 
-def _reads(labels: bool, teacher: bool) -> str:
-    return " and ".join(["labels"] * labels + ["teacher"] * teacher) or "the student alone"
+def _reads(term: Term) -> str:
+    reads = {"labels": term.needs_labels, "teacher": term.needs_teacher}
+    return " and ".join(name for name, needed in reads.items() if needed) or "neither"
 
 
 def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

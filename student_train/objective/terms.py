@@ -138,10 +138,8 @@ def imitation(rows: Rows, objective: Objective) -> Tensor:
 for _row in (
     Term("mle", "originals", supervised, "cross entropy on originals", needs_labels=True),
     Term("sm", "mixes", supervised, "cross entropy on mixes", needs_labels=True),
-    Term("tmkd", "mixes", imitation, "the distance to the teacher on mixes", needs_teacher=True),
-    Term(
-        "kd", "originals", imitation, "the distance to the teacher on originals", needs_teacher=True
-    ),
+    Term("tmkd", "mixes", imitation, "distance to the teacher on mixes", needs_teacher=True),
+    Term("kd", "originals", imitation, "distance to the teacher on originals", needs_teacher=True),
 ):
     register_term(_row)
 
