@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.errors import CacheError, StateError, printable
+from mixkd.shared.errors import MixkdError, StateError, printable
 from mixkd.student_train.checkpoints import Checkpoint
 from mixkd.student_train.evaluate import headline
 from mixkd.student_train.joined import check_same
@@ -63,7 +63,7 @@ def _open(
     cache = Cache.open(root)
     try:
         cache = cache if seal is None else Cache.open(root, pin=seal)
-    except CacheError as error:
+    except MixkdError as error:
         found = f"a different cache: {error.found}"
         raise _foreign(checkpoint, f"seal {str(seal)[:12]} in {root}", found) from error
     return cache, cache.check_alignment()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -40,7 +40,7 @@ class TrainOptions:
         UsageError: When it is created, naming the option.
     """
 
-    cache: tuple[Path, ...]
+    cache: str | Path | Sequence[str | Path]
     student: str | None = None
     layers: int | None = None
     method: str = "mixkd"
@@ -60,10 +60,10 @@ class TrainOptions:
     log_steps: int = 50
     resume: bool = False
     track: tuple[str, ...] = ()
-    out: Path | None = None
+    out: str | Path | None = None
 
     def __post_init__(self) -> None:
-        if not self.cache:
+        if not self.roots:
             raise UsageError("--cache", expected="a folder", found="none", do="name one")
         if self.student is not None and self.layers is not None:
             raise UsageError(
@@ -94,7 +94,13 @@ class TrainOptions:
     @property
     def out_folder(self) -> Path:
         """`--out`, or `students/` and the name of the first cache."""
-        return self.out or Path("students") / self.cache[0].resolve().name
+        return Path(self.out) if self.out else Path("students") / self.roots[0].resolve().name
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders of the caches."""
+        given = (self.cache,) if isinstance(self.cache, str | Path) else self.cache
+        return tuple(map(Path, given))
 
     def settings(self) -> dict[str, Any]:
         """Return all that decides the outcome beside caches and student, as JSON values."""

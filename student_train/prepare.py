@@ -72,9 +72,9 @@ def prepare(
         checkpoint: Of a resumed run, which reads the seals that it began with.
 
     Raises:
-        CacheError: Of a class that names what is wrong.
+        MixkdError: Of a class that names what is wrong.
     """
-    caches = open_caches(options.cache, checkpoint)
+    caches = open_caches(options.roots, checkpoint)
     identity, pairs = caches[0].identity, JoinedPairs(caches)
     settings = _settings(options, caches)
     objective = _objective(options, identity.problem_type == REGRESSION)

@@ -58,7 +58,7 @@ class Batches(IterableDataset[dict[str, Tensor]]):
             without a row in the last batch gets one original of that batch.
 
     Raises:
-        CacheError: Of a class that names what is wrong with a cache.
+        MixkdError: Of a class that names what is wrong with a cache.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ def train(options: TrainOptions, observe: Observe | None = None) -> TrainResult 
         What metrics.json holds; None in every process but the main one.
 
     Raises:
-        CacheError: Of a class that names what is wrong.
+        MixkdError: Of a class that names what is wrong.
     """
     out = options.out_folder
     accelerator = make_accelerator(options, out)

@@ -77,7 +77,7 @@ def prepare(options: BuildOptions, given: TeacherOrigin | None = None) -> Prepar
 
     Raises:
         DifferentCacheError: Naming the fields that differ.
-        CacheError: Of a class that names what is wrong with data, teacher or output.
+        MixkdError: Of a class that names what is wrong with data, teacher or output.
     """
     writer = _existing(options.root)
     header = writer.header if writer else None

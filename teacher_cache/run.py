@@ -87,7 +87,7 @@ def build_cache(
         The cache in numbers and what this run did; None after a dry run.
 
     Raises:
-        CacheError: Of a class that names what is wrong; nothing that existed is overwritten.
+        MixkdError: Of a class that names what is wrong; nothing that existed is overwritten.
     """
     given = TeacherInMemory(model, tokenizer, options.teacher or "the teacher") if model else None
     prepared = prepare(options, given)

@@ -18,7 +18,7 @@ import pytest
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.repair import repair_cache
 from mixkd.shared.cache.verify import verify_cache
-from mixkd.shared.errors import CacheError
+from mixkd.shared.errors import MixkdError
 from tests import tiers
 from tests.conftest import Tally
 from tests.faults.disk import LOSSES, Disk, File, recorded, write_tree
@@ -132,7 +132,7 @@ def test_killed_at_every_operation(
         assert code == (-9 if number < points else 100 + DONE)
         moved = shards - shards_of(root)
         assert not [seal for seal in seals(root) if any(name in seal for name in moved)]
-        with suppress(CacheError):
+        with suppress(MixkdError):
             read_all(root)
         tally("rows checked", check_mended(root, shard_format, expected))
         shutil.rmtree(root)

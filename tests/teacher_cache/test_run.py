@@ -14,12 +14,12 @@ from transformers import AutoTokenizer
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import (
-    CacheError,
     DamagedFileError,
     DataError,
     DifferentCacheError,
     LabelOrderError,
     LogitsError,
+    MixkdError,
     ModelError,
     OutputError,
     UnsealedError,
@@ -322,7 +322,7 @@ def test_a_lower_format_verifies_within_its_tolerance(options: dict[str, Any], d
     assert verify_with_teacher(options["out"], options["teacher"], 1000, "cpu") == []  # all rows
 
 
-def bad(error: type[CacheError], match: str, **changes: Any) -> Any:
+def bad(error: type[MixkdError], match: str, **changes: Any) -> Any:
     return pytest.param(error, match, changes, id=match[:40])
 
 
@@ -352,7 +352,7 @@ def bad(error: type[CacheError], match: str, **changes: Any) -> Any:
     ],
 )
 def test_bad_input_is_told_in_one_line(
-    options: dict[str, Any], error: type[CacheError], match: str, changes: dict[str, Any]
+    options: dict[str, Any], error: type[MixkdError], match: str, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(error, match=match) as told:
         build(options, **changes)
