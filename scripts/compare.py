@@ -2,8 +2,8 @@
 
     python scripts/compare.py CACHE TEACHER STUDENT...
 
-Scores are those of the last epoch on the first validation split. Parameters are counted in the
-weights. A teacher's seconds are what the file TEACHER.seconds says, if it is there; a student's are
+Metrics are those of the last epoch on the first validation split. Parameters are counted in the
+weights. The teacher's seconds are read from the file TEACHER.seconds, if it exists; a student's are
 those of its training.
 """
 
@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixkd.student_train.results import read_metrics
+
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One model; `None` where there is nothing to say."""
+    """One model; `None` where a value is not known."""
 
     name: str
     score: float
@@ -33,7 +35,7 @@ class Line:
 
 
 def teacher_line(cache: Path, folder: Path, seconds: float | None) -> Line:
-    """The teacher's score as the cache's seal has it."""
+    """Return the teacher's line, with the sealed metric of the cache."""
     scores = _read(cache / "MANIFEST.json")["scores"]
     metric = _read(cache / "cache.json")["about"]["metric"]
     split = next(name for name in scores if name != "train")
@@ -41,19 +43,20 @@ def teacher_line(cache: Path, folder: Path, seconds: float | None) -> Line:
 
 
 def student_line(folder: Path) -> Line:
-    metrics = _read(folder / "metrics.json")
-    scores = next(iter(metrics["validation"].values()))
+    """Return the student's line, from its metrics.json."""
+    result = read_metrics(folder)
+    scores = next(iter(result.validation.values()))
     return Line(
-        metrics["settings"]["method"],
-        scores[metrics["metric"]],
+        result.settings.method,
+        scores[result.metric],
         scores.get("teacher_agreement"),
         parameters(folder),
-        metrics["seconds"],
+        result.seconds,
     )
 
 
 def parameters(folder: Path) -> int:
-    """Numbers in the weights, counted in the header of model.safetensors."""
+    """Count the numbers in the weights, from the header of model.safetensors."""
     with (folder / "model.safetensors").open("rb") as stream:
         size = struct.unpack("<Q", stream.read(8))[0]
         header = json.loads(stream.read(size))
@@ -61,21 +64,22 @@ def parameters(folder: Path) -> int:
 
 
 def table(metric: str, title: str, lines: list[Line]) -> Table:
+    """Build the table, one row per model."""
     from rich.table import Table
 
-    found = Table(title=title)
-    found.add_column("model")
+    drawn = Table(title=title)
+    drawn.add_column("model")
     for column in (metric, "agreement with the teacher", "parameters", "seconds"):
-        found.add_column(column, justify="right")
+        drawn.add_column(column, justify="right")
     for line in lines:
-        found.add_row(
+        drawn.add_row(
             line.name,
             f"{line.score:.4f}",
             "" if line.agreement is None else f"{line.agreement:.4f}",
             f"{line.parameters:,}",
             "" if line.seconds is None else f"{line.seconds:.0f}",
         )
-    return found
+    return drawn
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -83,6 +87,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def main(cache: Path, teacher: Path, students: list[Path]) -> None:
+    """Print the table."""
     from rich.console import Console
 
     seconds = teacher.with_suffix(".seconds")

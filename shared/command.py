@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from mixkd.shared.errors import CacheError, printable
+from mixkd.shared.errors import MixkdError, printable
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -48,7 +48,7 @@ def _exit_code(run: Callable[[], Any], debug: bool) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except CacheError as error:
+    except MixkdError as error:
         return _failed(str(error), error.exit_code, debug)
     except (KeyboardInterrupt, click.Abort):
         return _failed(

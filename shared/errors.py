@@ -25,7 +25,7 @@ def short(text: str) -> str:
     return text if len(text) <= SHOWN_LIMIT else f"{text[: SHOWN_LIMIT - 1]}…"
 
 
-class CacheError(Exception):
+class MixkdError(Exception):
     """The root of every failure that a user can meet; its text is one line of bounded length.
 
     Args:
@@ -45,17 +45,17 @@ class CacheError(Exception):
         super().__init__(f"{self.where}: expected {expected}, found {found}; {self.do}")
 
 
-class UsageError(CacheError):
+class UsageError(MixkdError):
     """An option or a combination of options that makes no sense."""
 
     exit_code = 2
 
 
-class DataError(CacheError):
+class DataError(MixkdError):
     """A data set that cannot be used: columns, labels, texts, splits."""
 
 
-class ModelError(CacheError):
+class ModelError(MixkdError):
     """A teacher or a student that cannot be used."""
 
 
@@ -75,35 +75,35 @@ class WeakTeacherError(ModelError):
     """The teacher's validation score is below what was asked for."""
 
 
-class LogitsError(CacheError):
+class LogitsError(MixkdError):
     """NaN or infinite logits, or logits of an unexpected shape."""
 
 
-class DeviceMemoryError(CacheError):
+class DeviceMemoryError(MixkdError):
     """The device ran out of memory."""
 
 
-class OutputError(CacheError):
+class OutputError(MixkdError):
     """An output that cannot be written, or that holds something else already."""
 
 
-class DiskError(CacheError):
+class DiskError(MixkdError):
     """The disk refused or lost a write."""
 
 
-class DifferentCacheError(CacheError):
+class DifferentCacheError(MixkdError):
     """The output holds a cache of another identity."""
 
 
-class MissingFileError(CacheError):
+class MissingFileError(MixkdError):
     """A file that the cache must have is not there."""
 
 
-class DamagedFileError(CacheError):
+class DamagedFileError(MixkdError):
     """A file's size or digest is not the recorded one."""
 
 
-class MalformedError(CacheError):
+class MalformedError(MixkdError):
     """A file whose content does not follow the format."""
 
 
@@ -111,17 +111,17 @@ class UnsafeFileError(MalformedError):
     """A file of a kind or shape that a reader must not open: links, bombs, foreign code."""
 
 
-class VersionError(CacheError):
+class VersionError(MixkdError):
     """A cache of a format that this version does not read."""
 
 
-class UnsealedError(CacheError):
+class UnsealedError(MixkdError):
     """A cache without a seal, or one that is not complete enough to be sealed."""
 
 
-class AlignmentError(CacheError):
+class AlignmentError(MixkdError):
     """Stored logits, joined with stored labels, do not give the sealed scores."""
 
 
-class StateError(CacheError):
+class StateError(MixkdError):
     """A training state that does not belong to this cache or run."""

@@ -1,4 +1,4 @@
-"""Metrics of logits against labels: GLUE's, the same for builder, seal and student."""
+"""Metrics of logits: GLUE's, against labels, and divergences; the same for both tools."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ PROBLEM_TYPES = (CLASSIFICATION, REGRESSION)
 
 
 def metrics(logits: Float, labels: npt.NDArray[np.generic], problem_type: str) -> dict[str, float]:
-    """Metrics of logits [n, C]; an undefined one, such as a constant's correlation, counts as 0.
+    """Compute the metrics of logits [n, C]; an undefined one, such as the correlation of a
+    constant, counts as 0.
 
     Returns:
         Classification: accuracy, macro_f1, matthews_correlation and, for two classes, f1 (of
@@ -25,12 +26,32 @@ def metrics(logits: Float, labels: npt.NDArray[np.generic], problem_type: str) -
     return _classification(logits.argmax(axis=1), labels, logits.shape[1])
 
 
+def probabilities(logits: Float) -> npt.NDArray[np.float64]:
+    """Return the softmax of logits, float64 [n, C]."""
+    from scipy.special import softmax
+
+    found: npt.NDArray[np.float64] = softmax(logits.astype(np.float64), axis=1)  # [n, C]
+    return found
+
+
+def kl_divergence(
+    left: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Compute KL(left || right) of probabilities [n, C], in nats per row: float64 [n]."""
+    from scipy.special import rel_entr
+
+    # A probability that a softmax rounded to 0 would make the divergence infinite.
+    floor = np.finfo(np.float64).tiny
+    found: npt.NDArray[np.float64] = rel_entr(left, np.maximum(right, floor)).sum(axis=1)  # [n]
+    return found
+
+
 def _classification(
     predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.generic], classes: int
 ) -> dict[str, float]:
     from sklearn.metrics import f1_score, matthews_corrcoef
 
-    found = {
+    scores = {
         "accuracy": float(np.mean(predicted == labels)),
         "macro_f1": float(
             f1_score(
@@ -41,14 +62,14 @@ def _classification(
                 zero_division=0,
             )
         ),
-        # scikit-learn warns of a single class, for which the correlation is not defined.
+        # scikit-learn warns about a single class, for which the correlation is not defined.
         "matthews_correlation": float(matthews_corrcoef(labels, predicted))
         if len(np.union1d(labels, predicted)) > 1
         else 0.0,
     }
     if classes == 2:
-        found["f1"] = float(f1_score(labels, predicted, zero_division=0))
-    return found
+        scores["f1"] = float(f1_score(labels, predicted, zero_division=0))
+    return scores
 
 
 def _regression(predicted: Float, labels: Float) -> dict[str, float]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mixkd.shared import publish
-from mixkd.shared.errors import CacheError, OutputError
+from mixkd.shared.errors import MixkdError, OutputError
 
 NAMES_SHOWN = 5
 
@@ -46,7 +46,7 @@ def check_output(
 
 @contextmanager
 def filled_aside(
-    aside: Path, write: Callable[[Path], None], failure: Callable[[OSError], CacheError]
+    aside: Path, write: Callable[[Path], None], failure: Callable[[OSError], MixkdError]
 ) -> Iterator[None]:
     """Let `write` fill the folder `aside` durably; in the block the caller puts it in place.
 

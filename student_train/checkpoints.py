@@ -1,12 +1,12 @@
-"""Checkpoints of a run: everything it needs to go on, private to it, the newest one kept.
+"""Checkpoints of a run: everything it needs to continue, private to it, the newest one kept.
 
     OUT/checkpoints/step-00000500/   accelerate's state (it pickles: read only by the run itself),
-                                     state.json (where the run stands), run.json (what it has found)
+                                     state.json (where the run stands), run.json (its history)
 
-A checkpoint is written aside and renamed, so that one that is there is whole.
+A checkpoint is written under a temporary name and renamed, so that an existing one is complete.
 
-Another number of processes may continue a run: weights, optimizer and order are those of the whole
-run. Only the random states, which draw dropout's masks, are each process's own.
+A different number of processes may continue a run: weights, optimizer and order are those of the
+whole run. Only the random states, which draw dropout's masks, are each process's own.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from mixkd.shared import publish
 from mixkd.shared.errors import DiskError, StateError
-from mixkd.shared.json_values import decode, dumps
 from mixkd.shared.random import Stream, philox_words
-from mixkd.student_train.order import STATE_LIMIT_BYTES, State
+from mixkd.student_train.state import Run, State
 
 log = logging.getLogger(__name__)
 FOLDER = "checkpoints"
@@ -32,33 +32,33 @@ STEP = re.compile(r"step-(\d{8,})")
 RUN_LIMIT_BYTES = 2**24
 
 
-@dataclass(slots=True)
-class Run:
-    """What a run has found so far, beside weights and state.
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A complete checkpoint, its weights not loaded yet."""
 
-    Attributes:
-        seals: Digests of the seals that it reads, one a cache.
-        settings: What a resumed run must have in common.
-        processes: That wrote this checkpoint.
-        history: Of each finished epoch: its number and its scores.
-        seconds: Spent before this checkpoint.
-    """
-
-    seals: list[str]
-    settings: dict[str, Any]
-    processes: int
-    history: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0
+    folder: Path
+    state: State
+    run: Run
 
 
 def newest(out: Path) -> Path | None:
-    """The folder of the last whole checkpoint below `out`."""
+    """Return the folder of the last complete checkpoint below `out`."""
     found = [path for path in (out / FOLDER).glob("step-*") if STEP.fullmatch(path.name)]
     return max(found, key=lambda path: int(path.name[5:]), default=None)
 
 
+def last(out: Path) -> Checkpoint | None:
+    """Read the newest checkpoint of a run, if it has one.
+
+    Raises:
+        StateError: If its files are not what `save` writes.
+    """
+    folder = newest(out)
+    return None if folder is None else Checkpoint(folder, *read(folder))
+
+
 def read(folder: Path) -> tuple[State, Run]:
-    """Where a checkpoint's run stands, before anything is loaded.
+    """Read where a checkpoint's run stands, before anything is loaded.
 
     Raises:
         StateError: If its files are not what `save` writes.
@@ -67,11 +67,11 @@ def read(folder: Path) -> tuple[State, Run]:
         state_file, run_file = folder / "state.json", folder / "run.json"
         if max(state_file.stat().st_size, run_file.stat().st_size) > RUN_LIMIT_BYTES:
             raise ValueError("too large")
-        state = State.from_bytes(state_file.read_bytes()[: STATE_LIMIT_BYTES + 1], state_file)
-        run = decode(run_file.read_bytes(), Run, run_file, RUN_LIMIT_BYTES)
+        state = State.from_bytes(state_file.read_bytes(), state_file)
+        run = msgspec.json.decode(run_file.read_bytes(), type=Run)
         if len(run.history) != state.epoch:
-            raise ValueError(f"scores of {len(run.history)} epochs in epoch {state.epoch}")
-    except (OSError, ValueError) as error:
+            raise ValueError(f"metrics of {len(run.history)} epochs in epoch {state.epoch}")
+    except (OSError, ValueError, RecursionError) as error:
         raise StateError(
             folder,
             expected="the files of a checkpoint",
@@ -79,27 +79,6 @@ def read(folder: Path) -> tuple[State, Run]:
             do="remove this folder to start again",
         ) from None
     return state, run
-
-
-def check_settings(run: Run, settings: dict[str, Any], folder: Path) -> None:
-    """Refuse to go on with other settings.
-
-    Raises:
-        StateError: Naming those that differ.
-    """
-    names = sorted(run.settings.keys() | settings.keys())
-    differing = [name for name in names if run.settings.get(name) != settings.get(name)]
-    if differing:
-
-        def listed(values: dict[str, Any]) -> str:
-            return ", ".join(f"{name} {values.get(name)}" for name in differing)
-
-        raise StateError(
-            folder,
-            expected=f"the settings that the run began with: {listed(run.settings)}",
-            found=listed(settings),
-            do="resume with the options it began with, or choose another --out",
-        )
 
 
 def without_wrappers(accelerator: Any) -> None:
@@ -118,19 +97,20 @@ def without_wrappers(accelerator: Any) -> None:
     accelerator.register_load_state_pre_hook(bare_models)
 
 
-def load(accelerator: Any, folder: Path, run: Run, seed: int, step: int) -> None:
-    """Give weights, optimizer and random state what they were; every process calls this.
+def load(accelerator: Any, checkpoint: Checkpoint, seed: int, step: int) -> None:
+    """Restore weights, optimizer and random state; every process calls this.
 
-    Where another number of processes goes on, there is no random state for each, and all begin new
-    ones: a function of the run's seed, its step and the process.
+    A different number of processes has no saved random state for each of them: all start from a
+    function of the run's seed, its step and the process.
     """
-    accelerator.load_state(str(folder))
-    if run.processes != accelerator.num_processes:
+    accelerator.load_state(str(checkpoint.folder))
+    before = checkpoint.run.processes
+    if before != accelerator.num_processes:
         log.info(
-            "the run goes on in another number of processes (%d, before %d): the batches stay the "
-            "same, dropout's masks do not",
+            "the run continues with a different number of processes (%d, before %d): the batches "
+            "stay the same, dropout's masks do not",
             accelerator.num_processes,
-            run.processes,
+            before,
         )
         [word] = philox_words(seed, step, 1, Stream.DROPOUT, start=accelerator.process_index)
         torch.manual_seed(int(word))
@@ -150,7 +130,9 @@ def save(accelerator: Any, out: Path, step: int, state: State, run: Run) -> None
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             (aside / "state.json").write_bytes(state.to_bytes())
-            (aside / "run.json").write_bytes(dumps(asdict(run)))
+            (aside / "run.json").write_bytes(
+                msgspec.json.format(msgspec.json.encode(run), indent=1)
+            )
             publish.settle(aside)
             publish.move(aside, final)
             for older in folder.glob("*step-*"):
@@ -164,6 +146,7 @@ def save(accelerator: Any, out: Path, step: int, state: State, run: Run) -> None
 
 
 def unwritten(where: Path, error: BaseException) -> DiskError:
+    """Return the error for something that could not be written."""
     return DiskError(
         where,
         expected="to write it",

@@ -1,4 +1,4 @@
-"""How good a student is, and how like its teacher: metrics, agreement, divergence, calibration."""
+"""How good a student is, and how similar to its teacher: metrics, agreement, KL, calibration."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixkd.shared.metrics import REGRESSION, metrics
+from mixkd.shared.metrics import REGRESSION, kl_divergence, metrics, probabilities
+from mixkd.student_train.results import Metrics
 
 Logits = npt.NDArray[np.float32]
-Double = npt.NDArray[np.float64]
 CALIBRATION_BINS = 15
 FALLBACK_HEADLINES = ("accuracy", "pearson")
 
 
-def headline(metric: str, scores: Mapping[str, float]) -> str:
-    """The name of the metric that the cache's task is judged by."""
-    return next(name for name in (metric, *FALLBACK_HEADLINES) if name in scores)
+def headline(metric: str, computed: Mapping[str, float]) -> str:
+    """Return the name of the metric that the cache's task is judged by."""
+    return next(name for name in (metric, *FALLBACK_HEADLINES) if name in computed)
 
 
 def evaluation(
     student: Logits, teacher: Logits, labels: npt.NDArray[Any], problem_type: str
-) -> dict[str, float]:
-    """Metrics against labels and, beside them, fidelity to the teacher.
+) -> Metrics:
+    """Compute metrics against labels and, beside them, fidelity to the teacher.
 
     Args:
         student, teacher: Logits [n, C].
@@ -34,40 +34,44 @@ def evaluation(
         predictions), `teacher_kl` (mean KL(teacher || student) at temperature 1, in nats) and
         `calibration_error`; regression adds `teacher_mse` and `teacher_pearson`.
     """
-    found = metrics(student, labels, problem_type)
+    against_labels = metrics(student, labels, problem_type)
     if problem_type == REGRESSION:
-        against = metrics(student, teacher[:, 0], problem_type)
-        return {**found, "teacher_mse": against["mse"], "teacher_pearson": against["pearson"]}
+        against_teacher = metrics(student, teacher[:, 0], problem_type)
+        return {
+            **against_labels,
+            "teacher_mse": against_teacher["mse"],
+            "teacher_pearson": against_teacher["pearson"],
+        }
     return {
-        **found,
+        **against_labels,
         "teacher_agreement": float(np.mean(student.argmax(axis=1) == teacher.argmax(axis=1))),
         "teacher_kl": divergence(teacher, student),
         "calibration_error": calibration_error(student, labels),
     }
 
 
+def teacher_metrics(teacher: Logits, labels: npt.NDArray[Any], problem_type: str) -> Metrics:
+    """Compute the metrics of `evaluation` that the teacher has too."""
+    against_labels = metrics(teacher, labels, problem_type)
+    if problem_type == REGRESSION:
+        return against_labels
+    return {**against_labels, "calibration_error": calibration_error(teacher, labels)}
+
+
 def divergence(teacher: Logits, student: Logits) -> float:
-    """Mean KL(teacher || student) over rows, in nats."""
-    log_teacher, log_student = log_softmax(teacher), log_softmax(student)
-    return float((np.exp(log_teacher) * (log_teacher - log_student)).sum(axis=1).mean())
+    """Compute the mean KL(teacher || student) over rows, in nats."""
+    return float(kl_divergence(probabilities(teacher), probabilities(student)).mean())
 
 
 def calibration_error(logits: Logits, labels: npt.NDArray[Any]) -> float:
-    """Expected calibration error over 15 bins of equal width (Guo et al., ICML 2017).
+    """Compute the expected calibration error over 15 bins of equal width (Guo et al., ICML 2017).
 
     The mean, over predictions, of |accuracy - confidence| of the bin that a prediction's
     confidence falls into.
     """
-    probabilities = np.exp(log_softmax(logits))
-    confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, weights=correct - confidence, minlength=CALIBRATION_BINS)
+    predicted = probabilities(logits)  # [n, C]
+    confidence = predicted.max(axis=1)  # [n]
+    correct = predicted.argmax(axis=1) == labels  # [n]
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)  # [n]
+    gaps = np.bincount(bins, weights=correct - confidence, minlength=CALIBRATION_BINS)  # [bins]
     return float(np.abs(gaps).sum() / len(labels))
-
-
-def log_softmax(logits: Logits) -> Double:
-    """Log probabilities, float64 [n, C]."""
-    shifted: Double = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    log_sum: Double = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return shifted - log_sum

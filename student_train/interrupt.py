@@ -1,7 +1,8 @@
-"""Ctrl-C and SIGTERM: a question that the loop asks after a step, not a surprise in one."""
+"""Ctrl-C and SIGTERM: held back until the loop asks for them after a step."""
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -9,6 +10,7 @@ from typing import Any, Self
 
 from mixkd.shared.command import Terminated
 
+log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Asking the other processes costs a synchronisation; torchrun waits 30 s before it kills.
 STEPS_BETWEEN_QUESTIONS = 10
@@ -37,7 +39,7 @@ class Interruption:
         self._restore()
 
     def requested(self, step: int = 0) -> bool:
-        """Whether any process was interrupted; every process must ask at the same steps.
+        """Return whether any process was interrupted; every process must ask at the same steps.
 
         With several processes the answer is no except at every tenth step.
         """
@@ -49,12 +51,13 @@ class Interruption:
             self.accelerator.set_trigger()
         return bool(self.accelerator.check_trigger())
 
-    def end(self) -> None:
-        """Do what the signal would have done.
+    def end(self, step: int, steps: int) -> None:
+        """Do what the signal would have done, after `step` of `steps` steps.
 
         Raises:
             KeyboardInterrupt, Terminated: The latter also where another process had the signal.
         """
+        log.info("stopped after step %d of %d; continue with --resume", step, steps)
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         raise Terminated

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mixkd.shared.errors import UsageError
-from mixkd.student_train.objective.terms import DISTANCES, PRESETS, Distance, Weights
+from mixkd.student_train.objective.distances import DISTANCES
+from mixkd.student_train.objective.terms import PRESETS, TERMS
 
 Device = Literal["auto", "cpu", "cuda"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 DTYPES: tuple[DType, ...] = ("auto", "float32", "bfloat16", "float16")
-# Where a run looks and speaks; everything else decides what comes out.
+# Where a run reads and what it reports; everything else decides the outcome.
 OUTSIDE_SETTINGS = ("cache", "student", "out", "resume", "track", "checkpoint_steps", "log_steps")
 
 
@@ -25,25 +27,25 @@ class TrainOptions:
     Attributes:
         cache: One cache, or several with the same examples and rows: their logits are averaged.
         student: Hub id or folder; None takes a starting point from the cache, of `layers` layers.
-        batch_size: Originals in a step, of all processes together; mixes come on top.
-        mix_ratio: Mixes for each original.
+        method: A preset of the weights.
+        weights: Term -> weight, in place of the method's.
+        distance: Between the logits of student and teacher.
+        batch_size: Originals per step, of all processes together; mixes come on top.
+        mix_ratio: Mixes per original.
         warmup: Share of the steps in which the learning rate rises.
         checkpoint_steps: Steps between checkpoints; there is also one at the end of each epoch.
         log_steps: Steps between lines of losses.
 
     Raises:
-        UsageError: Naming the option, when it is made.
+        UsageError: When it is created, naming the option.
     """
 
-    cache: tuple[Path, ...]
+    cache: str | Path | Sequence[str | Path]
     student: str | None = None
     layers: int | None = None
     method: str = "mixkd"
-    alpha_mle: float | None = None
-    alpha_sm: float | None = None
-    alpha_tmkd: float | None = None
-    alpha_kd: float | None = None
-    distance: Distance = "mse"
+    weights: Mapping[str, float] = field(default_factory=dict)
+    distance: str = "mse"
     temperature: float = 1.0
     mix_ratio: float = 1.0
     epochs: int = 5
@@ -58,16 +60,16 @@ class TrainOptions:
     log_steps: int = 50
     resume: bool = False
     track: tuple[str, ...] = ()
-    out: Path | None = None
+    out: str | Path | None = None
 
     def __post_init__(self) -> None:
-        if not self.cache:
+        if not self.roots:
             raise UsageError("--cache", expected="a folder", found="none", do="name one")
         if self.student is not None and self.layers is not None:
             raise UsageError(
                 "--layers", expected="--student or --layers", found="both", do="leave one out"
             )
-        self._check_choice("method", tuple(PRESETS))
+        self._check_choice("method", PRESETS)
         self._check_choice("distance", DISTANCES)
         self._check_choice("device", DEVICES)
         self._check_choice("dtype", DTYPES)
@@ -84,40 +86,54 @@ class TrainOptions:
         self._check_weights()
 
     @property
-    def weights(self) -> Weights:
-        """The method's weights, with those given explicitly in their place."""
-        preset = PRESETS[self.method]
-        given = {name: getattr(self, f"alpha_{name}") for name in asdict(preset)}
-        return Weights(
-            **{
-                name: float(getattr(preset, name) if value is None else value)
-                for name, value in given.items()
-            }
-        )
+    def all_weights(self) -> dict[str, float]:
+        """The weight of every term: the method's, with those given explicitly in their place."""
+        given = {**PRESETS[self.method], **self.weights}
+        return {name: float(given.get(name, 0.0)) for name in TERMS}
 
     @property
     def out_folder(self) -> Path:
-        """`--out`, or `students/` and the first cache's name."""
-        return self.out or Path("students") / self.cache[0].resolve().name
+        """`--out`, or `students/` and the name of the first cache."""
+        return Path(self.out) if self.out else Path("students") / self.roots[0].resolve().name
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders of the caches."""
+        given = (self.cache,) if isinstance(self.cache, str | Path) else self.cache
+        return tuple(map(Path, given))
 
     def settings(self) -> dict[str, Any]:
-        """All that decides the outcome beside caches and student, as JSON values."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        inside = {name: value for name, value in values.items() if name not in OUTSIDE_SETTINGS}
-        return {**inside, **{f"alpha_{k}": v for k, v in asdict(self.weights).items()}}
+        """Return all that decides the outcome beside caches and student, as JSON values."""
+        settings: dict[str, Any] = {}
+        for name in self.__dataclass_fields__:
+            if name == "weights":
+                settings |= {f"alpha_{term}": value for term, value in self.all_weights.items()}
+            elif name not in OUTSIDE_SETTINGS:
+                settings[name] = getattr(self, name)
+        return settings
 
     def _check_weights(self) -> None:
-        weights = asdict(self.weights)
+        unknown = [name for name in self.weights if name not in TERMS]
+        if unknown:
+            raise UsageError(
+                f"weights[{unknown[0]!r}]",
+                expected=f"one of {', '.join(TERMS)}",
+                found=unknown[0],
+                do="choose one of these, or register the term first",
+            )
+        weights = self.all_weights
         for name, weight in weights.items():
             self._check_number(f"alpha_{name}", weight >= 0, "a weight from 0 on", weight)
         if not any(weights.values()):
             raise UsageError(
-                "--alpha-mle, --alpha-sm, --alpha-tmkd, --alpha-kd",
+                ", ".join(option(f"alpha_{name}") for name in TERMS),
                 expected="at least one weight above 0",
                 found="only zeros",
                 do="choose a --method or give a weight",
             )
-        if (weights["sm"] or weights["tmkd"]) and not self.mix_ratio:
+        if not self.mix_ratio and any(
+            weight and TERMS[name].part == "mixes" for name, weight in weights.items()
+        ):
             raise UsageError(
                 "--mix-ratio",
                 expected="a number above 0, since this objective has terms on mixes",
@@ -125,11 +141,12 @@ class TrainOptions:
                 do="raise it, or use --method kd or ft",
             )
 
-    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
-        if getattr(self, name) not in choices:
+    def _check_choice(self, name: str, choices: Iterable[str]) -> None:
+        known = list(choices)
+        if getattr(self, name) not in known:
             raise UsageError(
                 option(name),
-                expected=f"one of {', '.join(choices)}",
+                expected=f"one of {', '.join(known)}",
                 found=getattr(self, name),
                 do="choose one of these",
             )
@@ -143,5 +160,5 @@ class TrainOptions:
 
 
 def option(name: str) -> str:
-    """`batch_size` -> `--batch-size`."""
+    """Return the flag of an option's name: `batch_size` -> `--batch-size`."""
     return "--" + name.replace("_", "-")

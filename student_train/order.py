@@ -1,4 +1,4 @@
-"""The trainer's order: which rows in which step, a closed form of (seed, epoch), and its state.
+"""The trainer's order: which rows are in which step, a closed form of (seed, epoch).
 
 No buffer holds rows between steps, so a state is a few integers, and the sequence of global batches
 is the same for every number of processes. Originals come once per epoch; pairs once per pass over
@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mixkd.shared.errors import StateError
-from mixkd.shared.json_values import Count, Sha256, Value, decode, dumps
 from mixkd.shared.random import Stream, permutation
 
 Rows = npt.NDArray[np.int64]
@@ -48,7 +46,7 @@ class Order:
         examples: Train examples, n.
         shards: (start, stop) of each shard of pairs, in row order; empty to use none.
         batch_size: Originals in a global batch.
-        mix_ratio: Pairs for each original; 0 to use none.
+        mix_ratio: Pairs per original; 0 to use none.
         seed: Of this run.
     """
 
@@ -60,23 +58,26 @@ class Order:
 
     @property
     def pairs(self) -> int:
-        """Pairs in a pass."""
+        """Pairs per pass."""
         return self.shards[-1][1] if self.shards else 0
 
     @property
     def steps_per_epoch(self) -> int:
+        """Global batches per epoch."""
         return -(-self.examples // self.batch_size)
 
     @property
     def pairs_per_epoch(self) -> int:
+        """Pairs that go with the originals of an epoch."""
         return self._pairs_until(self.examples)
 
     @property
     def windows_per_epoch(self) -> int:
+        """Windows of up to 64 batches per epoch."""
         return -(-self.steps_per_epoch // WINDOW_BATCHES)
 
     def window(self, epoch: int, index: int) -> Window:
-        """The rows of a window; equal for equal arguments, whatever was asked before."""
+        """Return the rows of a window; equal for equal arguments, in any order of calls."""
         first_step = index * WINDOW_BATCHES
         start = first_step * self.batch_size
         stop = min(start + WINDOW_BATCHES * self.batch_size, self.examples)
@@ -94,9 +95,9 @@ class Order:
     def batches(
         self, window: Window, original_lengths: Rows, pair_lengths: Rows
     ) -> list[tuple[Rows, Rows]]:
-        """The window's batches, each as (indices into originals, indices into pairs).
+        """Return the window's batches, each as (positions in originals, positions in pairs).
 
-        Rows of like length come together; the order of the batches is then shuffled.
+        Rows of similar length come together; the order of the batches is then shuffled.
 
         Args:
             original_lengths: Tokens of each of the window's originals.
@@ -115,7 +116,7 @@ class Order:
         return [batches[i] for i in permutation(self.seed, key, len(batches), Stream.BATCHES)]
 
     def pair_rows(self, start: int, stop: int) -> Rows:
-        """Row numbers at the positions [start, stop) of the endless sequence of passes."""
+        """Return the row numbers at positions [start, stop) of the endless sequence of passes."""
         parts = [np.empty(0, np.int64)]
         while start < stop:
             index, first = divmod(start, self.pairs)
@@ -125,24 +126,24 @@ class Order:
         return np.concatenate(parts)
 
     def _rows_of_pass(self, index: int, start: int, stop: int) -> Rows:
-        """Positions [start, stop) of a pass: shards in a shuffled order, rows shuffled in each.
+        """Return positions [start, stop) of a pass: shards shuffled, and rows within each.
 
         A window thus touches a few shards only, and the cost does not depend on the cache's size.
         """
         shards, ends = _shards_of_pass(self.seed, index, self.shards)
         first, last = np.searchsorted(ends, [start, stop - 1], side="right")
         rows = []
-        for place in range(first, last + 1):
-            shard = int(shards[place])
+        for position in range(first, last + 1):
+            shard = int(shards[position])
             shard_start, shard_stop = self.shards[shard]
             key = index * len(self.shards) + shard
             order = shard_start + permutation(self.seed, key, shard_stop - shard_start, Stream.ROWS)
-            begin = int(ends[place]) - len(order)
+            begin = int(ends[position]) - len(order)
             rows.append(order[max(0, start - begin) : stop - begin])
         return np.concatenate(rows)
 
     def _pairs_until(self, originals: int) -> int:
-        """Pairs that go with the first `originals` of an epoch."""
+        """Count the pairs that go with the first `originals` of an epoch."""
         return math.floor(originals * self.mix_ratio) if self.pairs else 0
 
 
@@ -155,53 +156,7 @@ def _originals(seed: int, epoch: int, examples: int) -> Rows:
 def _shards_of_pass(
     seed: int, index: int, shards: tuple[tuple[int, int], ...]
 ) -> tuple[Rows, Rows]:
-    """The shuffled shards of a pass, and where each ends in it."""
+    """Return the shuffled shards of a pass, and the positions where they end in it."""
     order = permutation(seed, index, len(shards), Stream.SHARDS)
     sizes = np.array([stop - start for start, stop in shards], np.int64)
     return order, np.cumsum(sizes[order])
-
-
-STATE_LIMIT_BYTES = 64 * 2**10
-
-
-class State(Value, frozen=True):
-    """Where a run stands: `step` steps of `epoch` are done.
-
-    Attributes:
-        seal: Digest of the seal that the run reads.
-        settings: sha256 of everything that shapes the run.
-    """
-
-    seal: Sha256
-    settings: Sha256
-    epoch: Count
-    step: Count
-
-    def to_bytes(self) -> bytes:
-        return dumps(self)
-
-    @classmethod
-    def from_bytes(cls, data: bytes, where: object) -> State:
-        return decode(data, cls, where, STATE_LIMIT_BYTES)
-
-    def check(self, settings: str, epochs: int, steps_per_epoch: int, where: object) -> None:
-        """Refuse a state of other settings, or of a place that the run does not have.
-
-        Raises:
-            StateError: Naming both.
-        """
-        if self.settings != settings:
-            raise StateError(
-                where,
-                expected=f"a run with these settings ({settings[:12]})",
-                found=f"a state of other settings ({self.settings[:12]})",
-                do="resume with the options it began with, or choose another --out",
-            )
-        done = self.epoch * steps_per_epoch + self.step
-        if self.step > steps_per_epoch or done > epochs * steps_per_epoch:
-            raise StateError(
-                where,
-                expected=f"at most {epochs} epochs of {steps_per_epoch} steps",
-                found=f"epoch {self.epoch}, step {self.step}",
-                do="start again with another --out",
-            )

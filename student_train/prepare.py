@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
@@ -15,13 +14,17 @@ from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import UsageError
 from mixkd.shared.json_values import dumps, sha256_hex
 from mixkd.shared.metrics import REGRESSION
-from mixkd.student_train.batches import JoinedPairs, Source, mean
-from mixkd.student_train.evaluate import Logits
+from mixkd.student_train.batches import Source
+from mixkd.student_train.checkpoints import Checkpoint
+from mixkd.student_train.joined import JoinedPairs, teacher_logits
+from mixkd.student_train.objective.distances import DISTANCES
 from mixkd.student_train.objective.terms import Objective
 from mixkd.student_train.opening import open_caches
 from mixkd.student_train.options import TrainOptions
 from mixkd.student_train.order import Order
+from mixkd.student_train.state import Position, Run, State
 from mixkd.student_train.student import Start, load
+from mixkd.student_train.validate import Validator
 
 log = logging.getLogger(__name__)
 
@@ -32,97 +35,111 @@ class Setup:
 
     Attributes:
         caches: The first gives examples, labels and tokenizer.
-        teacher: Split -> mean raw logits of the caches, float32 [n, C].
         rank, world: This process among all.
-        settings: What a resumed run must have in common, as JSON; another device and another
+        settings: What a resumed run must have in common, as JSON values; a different device and
             number of processes may continue it.
+        digest: The sha256 of the settings.
     """
 
-    caches: list[Cache]
-    teacher: dict[str, Logits]
+    caches: Sequence[Cache]
     start: Start
     source: Source
     order: Order
     objective: Objective
+    validator: Validator
+    epochs: int
     rank: int
     world: int
     settings: dict[str, Any]
+    digest: str
 
     @property
-    def digest(self) -> str:
-        return sha256_hex(dumps(self.settings))
+    def steps(self) -> int:
+        """Steps of all epochs."""
+        return self.epochs * self.order.steps_per_epoch
+
+    def state(self, at: Position) -> State:
+        """Return the state of a run at a position."""
+        return State(self.caches[0].pin, self.digest, at.epoch, at.step)
 
 
 def prepare(
-    options: TrainOptions,
-    accelerator: Accelerator,
-    seals: Sequence[str] | None,
-    checkpoint: Path | None,
+    options: TrainOptions, accelerator: Accelerator, checkpoint: Checkpoint | None
 ) -> Setup:
     """Open the caches, load the student, and fix order and objective.
 
     Args:
-        seals: What a resumed run reads, from `checkpoint`; None for a new run.
+        checkpoint: Of a resumed run, which reads the seals that it began with.
 
     Raises:
-        CacheError: Of a class that names what is wrong.
+        MixkdError: Of a class that names what is wrong.
     """
-    caches = open_caches(options.cache, seals, checkpoint)
-    objective = _objective(options, caches[0].identity.problem_type == REGRESSION)
-    teacher = teacher_logits(caches)
-    pairs = JoinedPairs(caches)
+    caches = open_caches(options.roots, checkpoint)
+    identity, pairs = caches[0].identity, JoinedPairs(caches)
+    settings = _settings(options, caches)
+    objective = _objective(options, identity.problem_type == REGRESSION)
     if objective.needs_mixes and not len(pairs):
         raise _no_pairs(caches[0], options.method)
     with accelerator.main_process_first():
         start = load(caches[0], options.student, options.layers, options.seed)
-    order = Order(
-        examples=len(start.examples["train"]),
-        shards=pairs.shards if objective.needs_mixes else (),
-        batch_size=options.batch_size,
-        mix_ratio=options.mix_ratio,
-        seed=options.seed,
-    )
-    log.info("%s", pairs_used(order, options, len(pairs)))
+    settings |= {"start": start.sha256[:12]}
+    digest = sha256_hex(dumps(settings))
+    train = start.examples["train"]
+    teacher = teacher_logits(caches)
+    shards = pairs.shards if objective.needs_mixes else ()
+    order = Order(len(train), shards, options.batch_size, options.mix_ratio, options.seed)
+    log.info("%s", pairs_used(order, options.epochs, len(pairs)))
+    validation = {split: rows for split, rows in start.examples.items() if split != "train"}
+    pad_id = start.student.pad_id
     return Setup(
         caches=caches,
-        teacher=teacher,
         start=start,
-        source=Source(
-            start.examples["train"],
-            teacher["train"],
-            pairs,
-            objective.regression,
-            start.student.pad_id,
-        ),
+        source=Source(train, teacher["train"], pairs, objective.regression, pad_id),
         order=order,
         objective=objective,
+        validator=Validator(start.student, validation, teacher, identity.problem_type),
+        epochs=options.epochs,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
-        settings=_settings(options, start, caches),
+        settings=settings,
+        digest=digest,
     )
 
 
-def teacher_logits(caches: Sequence[Cache]) -> dict[str, Logits]:
-    """The teachers' mean raw logits on each split's examples, float32 [n, C]."""
-    return {split: mean([cache.logits(split) for cache in caches]) for split in caches[0].splits}
+def begin(setup: Setup, checkpoint: Checkpoint | None) -> tuple[Run, Position]:
+    """Return a new run at its first step, or the checkpoint's where it stopped.
+
+    Raises:
+        StateError: If the checkpoint is of a run with different settings.
+    """
+    at = Position(0, 0, setup.order.steps_per_epoch)
+    if checkpoint is None:
+        seals = [cache.pin for cache in setup.caches]
+        return Run(seals, setup.settings, setup.world), at
+    folder, state, run = checkpoint.folder, checkpoint.state, checkpoint.run
+    run.check(setup.settings, folder)
+    state.check(setup.digest, setup.epochs, at.steps_per_epoch, folder)
+    log.info("resuming after step %d of epoch %d", state.step, state.epoch + 1)
+    return run, Position(state.epoch, state.step, at.steps_per_epoch)
 
 
-def pairs_used(order: Order, options: TrainOptions, available: int) -> str:
-    """How many of the cache's pairs a run will use, and what would use them all."""
+def pairs_used(order: Order, epochs: int, available: int) -> str:
+    """Report how many of the cache's pairs a run will use, and what would use them all."""
     if not order.pairs:
         return f"this run uses none of the cache's {available:,} pairs: its objective has no mixes"
-    trained = order.pairs_per_epoch * options.epochs
-    a_epoch = f"{order.pairs_per_epoch:,} an epoch"
+    trained = order.pairs_per_epoch * epochs
+    per_epoch = f"{order.pairs_per_epoch:,} per epoch"
     if trained >= available:
         times = trained / available
         return (
-            f"this run uses all of the cache's {available:,} pairs, {times:.1f} times ({a_epoch})"
+            f"this run uses all of the cache's {available:,} pairs, {times:.1f} times ({per_epoch})"
         )
-    epochs = math.ceil(available / order.pairs_per_epoch) if order.pairs_per_epoch else None
-    ratio = math.ceil(100 * available / (options.epochs * order.examples)) / 100
-    by_epochs = f"--epochs {epochs} or " if epochs else ""
+    ratio = math.ceil(100 * available / (epochs * order.examples)) / 100
+    by_epochs = ""
+    if order.pairs_per_epoch:
+        by_epochs = f"--epochs {math.ceil(available / order.pairs_per_epoch)} or "
     return (
-        f"this run uses {trained:,} of the cache's {available:,} pairs ({a_epoch}); "
+        f"this run uses {trained:,} of the cache's {available:,} pairs ({per_epoch}); "
         f"{by_epochs}--mix-ratio {ratio:g} would use all"
     )
 
@@ -137,20 +154,17 @@ def _no_pairs(cache: Cache, method: str) -> UsageError:
 
 
 def _objective(options: TrainOptions, regression: bool) -> Objective:
-    if regression and options.distance != "mse":
+    if regression and not DISTANCES[options.distance].fits_regression:
+        fitting = [row.name for row in DISTANCES.values() if row.fits_regression]
         raise UsageError(
             "--distance",
-            expected="mse, since this cache's labels are numbers",
+            expected=f"{' or '.join(fitting)}, since this cache's labels are numbers",
             found=options.distance,
             do="leave it out",
         )
-    return Objective(options.weights, regression, options.distance, options.temperature)
+    return Objective(options.all_weights, regression, options.distance, options.temperature)
 
 
-def _settings(options: TrainOptions, start: Start, caches: Sequence[Cache]) -> dict[str, Any]:
+def _settings(options: TrainOptions, caches: Sequence[Cache]) -> dict[str, Any]:
     settings = {name: value for name, value in options.settings().items() if name != "device"}
-    return {
-        **settings,
-        "start": start.sha256[:12],
-        "caches": [cache.identity.fingerprint[:12] for cache in caches],
-    }
+    return {**settings, "caches": [cache.identity.fingerprint[:12] for cache in caches]}

@@ -47,7 +47,7 @@ class FinetuneOptions:
 
     task: str
     model: str
-    out: Path | None = None
+    out: str | Path | None = None
     data: AnyData | None = None
     text_columns: tuple[str, ...] = ()
     label_column: str | None = None
@@ -77,7 +77,7 @@ class FinetuneOptions:
 
     @property
     def out_folder(self) -> Path:
-        return self.out or Path("teachers") / self.task
+        return Path(self.out) if self.out else Path("teachers") / self.task
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def finetune(options: FinetuneOptions) -> Finetuned:
     """Fine-tune a model on a task and save it with its tokenizer, label names and scores.
 
     Raises:
-        CacheError: Of a kind that says what is wrong with data, model, device or output.
+        MixkdError: Of a kind that says what is wrong with data, model, device or output.
     """
     from mixkd.shared.metrics import metrics
     from mixkd.shared.models.device import natively_bfloat16, resolve_device

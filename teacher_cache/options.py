@@ -39,7 +39,7 @@ class BuildOptions:
     label_column: str | None = None
     label_names: tuple[str, ...] = ()
     teacher_labels: tuple[int, ...] | None = None
-    out: Path | None = None
+    out: str | Path | None = None
     format: str | None = None
     beta: float | None = None
     mask: str | None = None
@@ -78,7 +78,7 @@ class BuildOptions:
     @property
     def root(self) -> Path:
         """The cache's folder."""
-        return self.out or Path("shards") / self.task
+        return Path(self.out) if self.out else Path("shards") / self.task
 
     @property
     def data_spec(self) -> DataSpec:

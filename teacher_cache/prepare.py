@@ -18,14 +18,14 @@ from mixkd.shared.cache.header import About, Draft, Header, Identity, Mixup, Spl
 from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.errors import UsageError
 from mixkd.shared.examples import Examples
-from mixkd.shared.models.checkpoint import checkpoint_sha256, read_config
-from mixkd.shared.models.locate import Checkpoint, locate
+from mixkd.shared.models.locate import locate
 from mixkd.shared.output import check_output
 from mixkd.shared.plan import PLAN_VERSION
 from mixkd.teacher_cache.build import Target
 from mixkd.teacher_cache.data.tasks import TASKS
 from mixkd.teacher_cache.labels import teacher_columns
 from mixkd.teacher_cache.options import BuildOptions
+from mixkd.teacher_cache.origin import SavedTeacher, TeacherOrigin
 
 log = logging.getLogger(__name__)
 DEFAULTS: dict[str, Any] = {
@@ -51,7 +51,7 @@ class Prepared:
         writer: The cache in the output; None for a new one.
     """
 
-    checkpoint: Checkpoint
+    origin: TeacherOrigin
     target: Target
     writer: CacheWriter | None
 
@@ -69,39 +69,41 @@ class Content:
     about: About
 
 
-def prepare(options: BuildOptions) -> Prepared:
+def prepare(options: BuildOptions, given: TeacherOrigin | None = None) -> Prepared:
     """Find examples and identity, and compare them with what the output holds.
+
+    Args:
+        given: A teacher that is not the one that the options name.
 
     Raises:
         DifferentCacheError: Naming the fields that differ.
-        CacheError: Of a class that names what is wrong with data, teacher or output.
+        MixkdError: Of a class that names what is wrong with data, teacher or output.
     """
     writer = _existing(options.root)
     header = writer.header if writer else None
-    checkpoint = locate(_teacher_name(options))
-    config = read_config(checkpoint)
+    origin = given or SavedTeacher(locate(_teacher_name(options)))
+    config = origin.config()
     if writer:
         writer.check_unchanged()
     if writer and header and not options.names_data:
         log.info("continuing %s: examples and settings are those of the cache", options.root)
         content = _stored(writer.folder, header)
     else:
-        content = _read(options, checkpoint, header)
+        content = _read(options, origin, header)
     columns = teacher_columns(
-        checkpoint.name,
+        origin.name,
         config,
         content.problem_type,
         content.label_names,
         _teacher_labels(options, header),
     )
-    draft = _draft(options, header, content, checkpoint_sha256(checkpoint), columns)
+    draft = _draft(options, header, content, origin.sha256(), columns)
     draft.identity.check(options.root)
     if writer:
         writer.check_same(draft)
         draft = writer.header
-    return Prepared(
-        checkpoint, Target(options.root, draft, content.examples, options.pairs), writer
-    )
+    target = Target(options.root, draft, content.examples, options.pairs)
+    return Prepared(origin, target, writer)
 
 
 def _existing(root: Path) -> CacheWriter | None:
@@ -126,13 +128,12 @@ def _stored(folder: CacheFolder, header: Header) -> Content:
     )
 
 
-def _read(options: BuildOptions, checkpoint: Checkpoint, header: Header | None) -> Content:
-    from mixkd.shared.models.tokenizer import load_tokenizer
+def _read(options: BuildOptions, origin: TeacherOrigin, header: Header | None) -> Content:
     from mixkd.teacher_cache.data.encode import tokenise
     from mixkd.teacher_cache.data.load import load
 
     data = load(options.data_spec)
-    tokenizer = load_tokenizer(checkpoint)
+    tokenizer = origin.tokenizer()
     max_length = _setting(options, "max_length", header)
     if options.max_length is None and header is None:
         max_length = min(max_length, tokenizer.model_max_length)
@@ -143,7 +144,7 @@ def _read(options: BuildOptions, checkpoint: Checkpoint, header: Header | None) 
         label_names=data.label_names,
         max_length=max_length,
         metric=data.metric,
-        about={**data.about, **checkpoint.about},
+        about={**data.about, **origin.about},
     )
 
 

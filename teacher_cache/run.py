@@ -10,7 +10,7 @@ import time
 import uuid
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,16 +19,20 @@ from mixkd.shared.cache.facts import CacheFacts, cache_facts
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import Made
 from mixkd.shared.json_values import dumps
-from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
+from mixkd.shared.models.tokenizer import tokenizer_files
 from mixkd.teacher_cache.build import Built, Target, build, create
 from mixkd.teacher_cache.estimate import log_estimate
 from mixkd.teacher_cache.gate import Gate
 from mixkd.teacher_cache.options import BuildOptions
+from mixkd.teacher_cache.origin import TeacherInMemory
 from mixkd.teacher_cache.prepare import Prepared, prepare
-from mixkd.teacher_cache.scorer import ScorerSpec, choose_dtype, scorer_of
+from mixkd.teacher_cache.scorer import choose_dtype, scorer_of
 from mixkd.teacher_cache.scoring import Scorer
 from mixkd.teacher_cache.starts import student_depths, student_start
 from mixkd.teacher_cache.teacher import Teacher
+
+if TYPE_CHECKING:
+    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -70,16 +74,23 @@ class BuildResult:
         return {**self.cache.to_json(), **run}
 
 
-def build_cache(options: BuildOptions) -> BuildResult | None:
+def build_cache(
+    options: BuildOptions, model: nn.Module | None = None, tokenizer: Any = None
+) -> BuildResult | None:
     """Build, continue or extend a cache, and seal it.
+
+    Args:
+        model, tokenizer: A teacher in memory, in place of `options.teacher`; see
+            `Teacher.from_model` for what it must have.
 
     Returns:
         The cache in numbers and what this run did; None after a dry run.
 
     Raises:
-        CacheError: Of a class that names what is wrong; nothing that existed is overwritten.
+        MixkdError: Of a class that names what is wrong; nothing that existed is overwritten.
     """
-    prepared = prepare(options)
+    given = TeacherInMemory(model, tokenizer, options.teacher or "the teacher") if model else None
+    prepared = prepare(options, given)
     target, writer = prepared.target, prepared.writer
     missing = target.missing(writer) if writer else target.rows("originals") + target.pairs
     if writer and not missing:
@@ -116,14 +127,10 @@ def _load(options: BuildOptions, prepared: Prepared) -> tuple[Teacher, Scorer, T
         The target with what a new header says of that format.
     """
     target, identity = prepared.target, prepared.target.identity
-    spec = ScorerSpec(
-        teacher=prepared.checkpoint.name,
-        columns=identity.teacher.columns,
-        mask=identity.mixup.mask,
-        longest=max(int(rows.lengths.max()) for rows in target.examples.values()),
-        device=options.device,
+    longest = max(int(rows.lengths.max()) for rows in target.examples.values())
+    teacher = prepared.origin.load(
+        identity.teacher.columns, identity.mixup.mask, longest, options.device
     )
-    teacher = spec.load()
     train = target.examples["train"]
     teacher.probe(train)
     difference = choose_dtype(teacher, options.dtype, train, identity)
@@ -135,7 +142,7 @@ def _load(options: BuildOptions, prepared: Prepared) -> tuple[Teacher, Scorer, T
 
 def _new_files(options: BuildOptions, prepared: Prepared, teacher: Teacher) -> dict[str, bytes]:
     """What a new cache has of its teacher: the tokenizer and starting points for students."""
-    tokenizer = tokenizer_files(load_tokenizer(prepared.checkpoint))
+    tokenizer = tokenizer_files(prepared.origin.tokenizer())
     files = {f"tokenizer/{name}": data for name, data in tokenizer.items()}
     for depth in student_depths(teacher.model, options.student_layers):
         for name, data in student_start(teacher.model, depth).items():
@@ -145,7 +152,7 @@ def _new_files(options: BuildOptions, prepared: Prepared, teacher: Teacher) -> d
 
 def _gate(options: BuildOptions, prepared: Prepared) -> Gate:
     return Gate(
-        teacher=prepared.checkpoint.name,
+        teacher=prepared.origin.name,
         identity=prepared.target.identity,
         examples=prepared.target.examples,
         metric=prepared.target.draft.metric,

@@ -65,8 +65,9 @@ def begin_with_the_long_ones(items: list[pytest.Item]) -> None:
 
     Of two workers each begins with one half, so that none is left with a long test at the end.
     """
-    long = [item for item in items if may_take_s(item) > USUAL_TIMEOUT_S]
     rest = [item for item in items if may_take_s(item) <= USUAL_TIMEOUT_S]
+    long = [item for item in items if may_take_s(item) > USUAL_TIMEOUT_S]
+    long.sort(key=may_take_s, reverse=True)
     first, second = long[0::2], long[1::2]
     cut = (len(items) + 1) // 2 - len(first)
     items[:] = [*first, *rest[:cut], *second, *rest[cut:]]

@@ -77,7 +77,14 @@ def test_every_option_the_readme_names_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "SECURITY.md", "docs/guarantees.md", "scripts/bench/README.md"]
+    "page",
+    [
+        "README.md",
+        "SECURITY.md",
+        "docs/guarantees.md",
+        "scripts/bench/README.md",
+        "tests/README.md",
+    ],
 )
 def test_every_path_a_page_names_exists(page: str) -> None:
     """Whole paths from the root, modules of this repository, and bare names of test files."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mixkd.shared.command import Terminated
-from mixkd.shared.errors import CacheError
+from mixkd.shared.errors import MixkdError
 from mixkd.student_train.options import TrainOptions
 from mixkd.student_train.train import train
 from mixkd.teacher_cache.options import BuildOptions
@@ -139,6 +139,6 @@ def test_addresses_are_told_without_their_password(
             TrainOptions(cache=(sealed(tmp_path / "cache"),), student=url, out=out)
         ),
     }[option]
-    with pytest.raises(CacheError) as told:
+    with pytest.raises(MixkdError) as told:
         run()
     assert found_in(str(told.value).encode()) == []

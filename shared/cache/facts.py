@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mixkd.shared.cache.header import About, Mixup
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.metrics import REGRESSION
+from mixkd.shared.metrics import REGRESSION, kl_divergence, probabilities
 
 Float = npt.NDArray[np.float64]
 LAM_BINS = 5
@@ -143,11 +143,9 @@ def mixing(cache: Cache) -> tuple[MixBin, ...]:
 
     Near 0 everywhere, pairs add nothing that a student could not get from the originals.
     """
-    from scipy.special import rel_entr, softmax
-
     regression = cache.identity.problem_type == REGRESSION
     logits = cache.logits("train").astype(np.float64)  # [n, C]
-    answers = logits if regression else softmax(logits, axis=1)  # [n, C]
+    answers = logits if regression else probabilities(logits)  # [n, C]
     weights, distances = [np.empty(0)], [np.empty(0)]
     for record in cache.pair_records[:SHARDS_SAMPLED]:
         pairs = cache.pairs(record.start, record.stop)
@@ -157,7 +155,7 @@ def mixing(cache: Cache) -> tuple[MixBin, ...]:
         distance = (
             np.abs(between - mixed)[:, 0]
             if regression
-            else rel_entr(between, softmax(mixed, axis=1)).sum(axis=1)
+            else kl_divergence(between, probabilities(mixed))
         )  # [rows]
         weights.append(np.maximum(lam, 1 - lam)[:, 0])
         distances.append(distance)

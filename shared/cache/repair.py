@@ -20,7 +20,7 @@ from mixkd.shared.cache.records import COMMITS, Record
 from mixkd.shared.cache.seal import MANIFEST, SEALS, Seal
 from mixkd.shared.cache.sealing import publish_longest
 from mixkd.shared.cache.writer import check_owner
-from mixkd.shared.errors import CacheError
+from mixkd.shared.errors import MixkdError
 
 SECONDS_UNTIL_STALE = 24 * 3600
 QUARANTINE = "quarantine"
@@ -37,12 +37,13 @@ class Step:
     reason: str
 
 
-def repair_cache(root: Path, dry_run: bool = False) -> list[Step]:
+def repair_cache(root: str | Path, dry_run: bool = False) -> list[Step]:
     """Move what is damaged aside; put records back that a seal still has.
 
     Raises:
-        CacheError: If `cache.json` itself cannot be read: there is nothing to go by then.
+        MixkdError: If `cache.json` itself cannot be read: there is nothing to go by then.
     """
+    root = Path(root)
     folder = CacheFolder(root)
     identity = folder.header().identity
     seals, steps = _seals(folder)
@@ -79,7 +80,7 @@ def _seals(folder: CacheFolder) -> tuple[dict[str, Seal], list[Step]]:
     for name in (*folder.names(SEALS), *manifest):
         try:
             seals[name], _ = folder.manifest() if name == MANIFEST else folder.seal(name)
-        except CacheError as error:
+        except MixkdError as error:
             steps.append(Step("quarantine", name, str(error)))
     return seals, steps
 
@@ -90,7 +91,7 @@ def _records(folder: CacheFolder) -> tuple[dict[str, Record], dict[str, str]]:
     for name in folder.names(COMMITS):
         try:
             records[name] = folder.record(name)
-        except CacheError as error:
+        except MixkdError as error:
             wrong[name] = str(error)
     return records, wrong
 
@@ -99,7 +100,7 @@ def _damage(folder: CacheFolder, record: Record, identity: Identity) -> str | No
     try:
         check_owner(folder.root, record, identity)
         folder.shard(record, identity)
-    except CacheError as error:
+    except MixkdError as error:
         return str(error)
     return None
 
@@ -127,7 +128,7 @@ def _lost(folder: CacheFolder, seals: dict[str, Seal]) -> Iterator[Step]:
     for file in sorted({file for seal in seals.values() for file in seal.files}):
         try:
             folder.check_file(file)
-        except CacheError as error:
+        except MixkdError as error:
             yield Step("get again", file.path, str(error))
 
 

@@ -14,7 +14,7 @@ from mixkd.shared.cache.header import HEADER, CoveredFile, CoveredPath, Header
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import Record
 from mixkd.shared.cache.seal import MANIFEST, SEAL_LIMIT_BYTES, SEALS, Rows, Seal, seal_name
-from mixkd.shared.errors import CacheError, DamagedFileError, UnsealedError
+from mixkd.shared.errors import DamagedFileError, MixkdError, UnsealedError
 from mixkd.shared.json_values import sha256_hex
 from mixkd.shared.metrics import metrics
 from mixkd.shared.plan import complete_prefix
@@ -121,7 +121,7 @@ def _put(root: Path, name: str, data: bytes) -> None:
     try:
         if files.read(root, name, limit_bytes=SEAL_LIMIT_BYTES) == data:
             return
-    except CacheError:
+    except MixkdError:
         pass  # none, or something that is not a file: a rename takes its place
     publish.replace(root / name, data)
 

@@ -16,7 +16,7 @@ from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import COMMITS, Record
 from mixkd.shared.cache.seal import SEALS
 from mixkd.shared.cache.writer import check_owner
-from mixkd.shared.errors import CacheError, MalformedError
+from mixkd.shared.errors import MalformedError, MixkdError
 
 LAM_ULPS = 2
 Check = Callable[[], object]
@@ -30,15 +30,16 @@ class Finding:
     harmless: bool = False
 
 
-def verify_cache(root: Path, deep: bool = False) -> list[Finding]:
+def verify_cache(root: str | Path, deep: bool = False) -> list[Finding]:
     """Check structure and every digest; `deep` recomputes the plan as well.
 
     Values, ranges and the proof of alignment are part of reading, so they are checked too.
     """
+    root = Path(root)
     folder = CacheFolder(root)
     try:
         cache = Cache.open(root)
-    except CacheError as error:
+    except MixkdError as error:
         return [Finding(str(error)), *_without_seal(folder, deep)]
     identity = cache.identity
     checks: list[Check] = [
@@ -111,7 +112,7 @@ def _without_seal(folder: CacheFolder, deep: bool) -> list[Finding]:
     """What can be said of a cache that does not open: each record, and its shard."""
     try:
         identity = folder.header().identity
-    except CacheError as error:
+    except MixkdError as error:
         return [Finding(str(error))]
     names = folder.names(COMMITS)
     checks = [partial(_unsealed, folder, identity, name, deep) for name in names]
@@ -140,5 +141,5 @@ def _messages(checks: Sequence[Check]) -> Iterator[str]:
     for check in checks:
         try:
             check()
-        except CacheError as error:
+        except MixkdError as error:
             yield str(error)

@@ -44,7 +44,7 @@ class CacheWriter:
 
         Raises:
             OutputError: If a record is of a different cache.
-            CacheError: If a file cannot be read, naming it.
+            MixkdError: If a file cannot be read, naming it.
         """
         folder = CacheFolder(root)
         return cls(folder, folder.header())

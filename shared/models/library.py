@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mixkd.shared.errors import CacheError, printable
+from mixkd.shared.errors import MixkdError, printable
 
 PROPOSAL = "use an encoder such as BERT, RoBERTa, MPNet or DeBERTa"
 
@@ -30,7 +30,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def named_errors(
-    kind: type[CacheError], where: object, *, expected: str, do: str
+    kind: type[MixkdError], where: object, *, expected: str, do: str
 ) -> Iterator[None]:
     """Quietly run what loads files; whatever it raises becomes an error of this kind.
 
@@ -39,7 +39,7 @@ def named_errors(
     try:
         with quiet():
             yield
-    except (CacheError, MemoryError):
+    except (MixkdError, MemoryError):
         raise
     except BaseException as error:
         # Rust code panics with a class of its own, which is not an Exception.

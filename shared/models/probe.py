@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from mixkd.shared.errors import CacheError, ModelError, PaddingDependentError
+from mixkd.shared.errors import MixkdError, ModelError, PaddingDependentError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.models.library import PROPOSAL, first_line, quiet
@@ -63,7 +63,7 @@ def probe(
             with_ids = from_ids(batch)  # [4, C]
             one_by_one = [from_mix(examples.originals([row], pad_id)) for row in rows]
         alone = np.concatenate(one_by_one)  # [4, C]
-    except (CacheError, MemoryError):
+    except (MixkdError, MemoryError):
         raise
     except Exception as error:  # of whatever kind a model raises
         raise ModelError(

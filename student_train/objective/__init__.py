@@ -1,1 +1,1 @@
-"""The objective: a table of terms and a table of distances."""
+"""The objective: a table of terms, a table of distances, and a table of methods."""

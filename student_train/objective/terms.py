@@ -1,15 +1,16 @@
-"""The objective: L = a_mle L_MLE + a_sm L_SM + a_tmkd L_TMKD + a_kd L_KD, and its presets.
+"""The objective: the weighted sum of a few terms, each a row of one table.
 
 Following the MixKD objective (Liang et al., ICLR 2021, arXiv 2011.00593): cross entropy on the
-originals (MLE), cross entropy on mixes with mixed labels (SM), a distance to the teacher's logits
-on the same mixes (TMKD), and the same distance on the originals (KD; Hinton et al., arXiv
-1503.02531).
+originals (mle), cross entropy on mixes with mixed labels (sm), a distance to the teacher's logits
+on the same mixes (tmkd), and the same distance on the originals (kd; Hinton et al., arXiv
+1503.02531). A new term is a function and a row:
 
-Every term is a sum over the rows that it is given. The loop divides by the number of rows in the
+    register_term(Term("margin", "mixes", margin, "a margin on mixes", needs_labels=True))
+
+It then has its `--alpha-margin`, its help, and its key in `TrainOptions.weights`.
+
+A term returns one value per row. The objective sums them and divides by the number of rows in the
 global batch, so that several processes together compute what one computes alone.
-
-A new term is a function here, an entry in `TERMS`, and a weight in `Weights` and the presets.
-
 Shapes: B rows, C classes (1 for regression). All tensors are float32.
 """
 
@@ -17,36 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
+
+from mixkd.student_train.objective.distances import DISTANCES, squared_error
+from mixkd.student_train.objective.names import check_name
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Distance = Literal["mse", "kl", "ce"]
 Part = Literal["originals", "mixes"]
-DISTANCES: tuple[Distance, ...] = ("mse", "kl", "ce")
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """How much each term counts."""
-
-    mle: float
-    sm: float
-    tmkd: float
-    kd: float
-
-
-PRESETS: Mapping[str, Weights] = MappingProxyType(
-    {
-        "ft": Weights(mle=1, sm=0, tmkd=0, kd=0),
-        "kd": Weights(mle=1, sm=0, tmkd=0, kd=1),
-        "sm": Weights(mle=1, sm=1, tmkd=0, kd=0),
-        "tmkd": Weights(mle=1, sm=0, tmkd=1, kd=0),
-        "mixkd": Weights(mle=1, sm=1, tmkd=1, kd=0),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,86 +45,109 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Objective:
-    """Weights, and how the terms measure.
+class Term:
+    """A row of the table.
 
     Attributes:
-        regression: Both the labels and the teacher are approached by squared error.
-        distance: Between student and teacher; `mse` for regression.
-        temperature: T > 0 of `kl` and `ce`; `mse` compares raw logits.
+        part: The rows of a batch that it sees.
+        function: (rows, objective) -> [B].
+        help: What it is, in a few words.
+        needs_labels: Whether it reads `Rows.targets`.
+        needs_teacher: Whether it reads `Rows.teacher`.
     """
 
-    weights: Weights
+    name: str
+    part: Part
+    function: Callable[[Rows, Objective], Tensor]
+    help: str
+    needs_labels: bool = False
+    needs_teacher: bool = False
+
+
+TERMS: dict[str, Term] = {}
+
+
+def register_term(term: Term) -> Term:
+    """Add a term to the table.
+
+    Raises:
+        UsageError: If its name is taken or cannot be part of an option.
+    """
+    check_name("term", term.name, TERMS)
+    TERMS[term.name] = term
+    return term
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """L: the weights of the terms, and how the terms measure.
+
+    Attributes:
+        weights: Term -> weight; terms that are not named have weight 0.
+        regression: The labels are approached by squared error.
+        distance: Name of the distance between student and teacher.
+        temperature: T > 0 of the distances that use one.
+    """
+
+    weights: Mapping[str, float]
     regression: bool = False
-    distance: Distance = "mse"
+    distance: str = "mse"
     temperature: float = 1.0
 
     @property
-    def terms(self) -> list[str]:
-        """The terms that count, in the order of `TERMS`."""
-        return [name for name in TERMS if getattr(self.weights, name)]
+    def terms(self) -> list[Term]:
+        """The terms that count, in the order of the table."""
+        return [term for name, term in TERMS.items() if self.weights.get(name)]
 
     @property
     def needs_mixes(self) -> bool:
-        return any(TERMS[name].part == "mixes" for name in self.terms)
+        """Whether a term that counts sees mixes."""
+        return any(term.part == "mixes" for term in self.terms)
 
     def __call__(self, parts: Mapping[Part, Rows], counts: Mapping[Part, int]) -> dict[str, Tensor]:
-        """The terms of a step, each a sum over this process's rows divided by the global count.
+        """Compute the terms of a step: sums over this process's rows divided by the global count.
 
         Args:
             parts: This process's rows.
             counts: Rows of each part in the global batch; a part without rows gives 0.
         """
         return {
-            name: TERMS[name].total(parts[TERMS[name].part], self)
-            / max(counts[TERMS[name].part], 1)
-            for name in self.terms
+            term.name: term.function(parts[term.part], self).sum() / max(counts[term.part], 1)
+            for term in self.terms
         }
 
     def weighted(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """The scalar L of a step's terms."""
-        total: Tensor = sum(getattr(self.weights, name) * loss for name, loss in losses.items())
-        return total
+        """Return the scalar L of a step's terms."""
+        total = sum(self.weights[name] * loss for name, loss in losses.items())
+        return cast("Tensor", total)
 
 
 def supervised(rows: Rows, objective: Objective) -> Tensor:
-    """Cross entropy of targets and student, summed over rows; for regression the squared error."""
+    """Cross entropy of targets and student; for regression the squared error."""
     if objective.regression:
-        return squared_error(rows.student, rows.targets)
-    return -(rows.targets * rows.student.log_softmax(dim=-1)).sum()
+        return squared_error(rows.student, rows.targets)  # [B]
+    return -(rows.targets * rows.student.log_softmax(dim=1)).sum(dim=1)  # [B]
 
 
 def imitation(rows: Rows, objective: Objective) -> Tensor:
-    """The distance of student and teacher, summed over rows."""
-    if objective.regression or objective.distance == "mse":
-        return squared_error(rows.student, rows.teacher)
-    temperature = objective.temperature
-    student = (rows.student / temperature).log_softmax(dim=-1)  # [B, C]
-    teacher = (rows.teacher / temperature).log_softmax(dim=-1)  # [B, C]
-    if objective.distance == "kl":
-        # T^2 keeps the size of the gradients when T changes (Hinton et al., section 2).
-        return temperature**2 * (teacher.exp() * (teacher - student)).sum()
-    return -(temperature**2) * (teacher.exp() * student).sum()
+    """The distance between student and teacher."""
+    measure = DISTANCES[objective.distance].function
+    return measure(rows.student, rows.teacher, objective.temperature)  # [B]
 
 
-def squared_error(left: Tensor, right: Tensor) -> Tensor:
-    """Squared differences [B, C], averaged over classes and summed over rows."""
-    return (left - right).square().sum() / left.shape[1]
+for _row in (
+    Term("mle", "originals", supervised, "cross entropy on originals", needs_labels=True),
+    Term("sm", "mixes", supervised, "cross entropy on mixes", needs_labels=True),
+    Term("tmkd", "mixes", imitation, "distance to the teacher on mixes", needs_teacher=True),
+    Term("kd", "originals", imitation, "distance to the teacher on originals", needs_teacher=True),
+):
+    register_term(_row)
 
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A function of the rows of one part: (rows, objective) -> scalar sum."""
-
-    part: Part
-    total: Callable[[Rows, Objective], Tensor]
-
-
-TERMS: Mapping[str, Term] = MappingProxyType(
-    {
-        "mle": Term("originals", supervised),
-        "sm": Term("mixes", supervised),
-        "tmkd": Term("mixes", imitation),
-        "kd": Term("originals", imitation),
-    }
-)
+# Method -> term -> weight; a term that is not named has weight 0.
+PRESETS: dict[str, Mapping[str, float]] = {
+    "ft": {"mle": 1},
+    "kd": {"mle": 1, "kd": 1},
+    "sm": {"mle": 1, "sm": 1},
+    "tmkd": {"mle": 1, "tmkd": 1},
+    "mixkd": {"mle": 1, "sm": 1, "tmkd": 1},
+}

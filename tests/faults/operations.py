@@ -98,13 +98,13 @@ def in_child(work: Callable[[], object], operations: Operations) -> int:
     if child == 0:
         code = CRASHED
         try:
-            from mixkd.shared.errors import CacheError
+            from mixkd.shared.errors import MixkdError
 
             operations.install()
             try:
                 work()
                 code = DONE
-            except CacheError:
+            except MixkdError:
                 code = FAILED
         except BaseException:
             traceback.print_exc(file=sys.__stderr__)

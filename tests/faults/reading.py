@@ -11,7 +11,7 @@ def read_all(root: Path) -> Cache:
     """Open the cache and read all its examples, logits, pairs and folders.
 
     Raises:
-        CacheError: As the reader does; nothing else, whatever the files hold.
+        MixkdError: As the reader does; nothing else, whatever the files hold.
     """
     cache = Cache.open(root)
     cache.check_alignment()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mixkd.shared.cache.verify import verify_cache
-from mixkd.shared.errors import CacheError
+from mixkd.shared.errors import MixkdError
 from tests.conftest import Tally
 from tests.faults.reading import files_read, read_all
 from tests.goldens import make
@@ -36,7 +36,7 @@ def flipped(paths: list[Path], count: int, refused: Callable[[Path], bool]) -> l
 def refused_by_reader(root: Path) -> bool:
     try:
         read_all(root)
-    except CacheError:
+    except MixkdError:
         return True
     return False
 

@@ -16,7 +16,7 @@ import pytest
 
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.errors import CacheError
+from mixkd.shared.errors import MixkdError
 from mixkd.shared.plan import pairs
 from tests import tiers
 from tests.conftest import Tally
@@ -46,7 +46,7 @@ def check_invariant(root: Path) -> int:
         assert hashlib.sha256(data).hexdigest() == record.sha256
     try:
         cache = Cache.open(root)
-    except CacheError:
+    except MixkdError:
         return 0
     cache.tokenizer_folder()
     for split in cache.splits:

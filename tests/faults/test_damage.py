@@ -14,7 +14,7 @@ import pytest
 
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.verify import verify_cache
-from mixkd.shared.errors import CacheError, DamagedFileError, MissingFileError, UnsealedError
+from mixkd.shared.errors import DamagedFileError, MissingFileError, MixkdError, UnsealedError
 from mixkd.shared.json_values import dumps
 from tests.faults.reading import files_read, read_all
 from tests.goldens import make
@@ -35,7 +35,7 @@ def root(request: pytest.FixtureRequest, whole: dict[str, Path], tmp_path: Path)
     return Path(shutil.copytree(whole[request.param], tmp_path / "cache"))
 
 
-def refused(root: Path, kind: type[CacheError], path: Path) -> CacheError:
+def refused(root: Path, kind: type[MixkdError], path: Path) -> MixkdError:
     """The error, which must name the file and fit on one line."""
     with pytest.raises(kind, match=re.escape(str(path))) as found:
         read_all(root)
@@ -49,7 +49,7 @@ def test_files_cut_or_lengthened(root: Path) -> None:
         cuts = {0, 1, min(8, len(good) - 1), len(good) // 2, len(good) - 1}
         for data in (*(good[:cut] for cut in cuts), good + b"\0", good + b"PK\3\4" * 100):
             path.write_bytes(data)
-            refused(root, CacheError, path)
+            refused(root, MixkdError, path)
         path.write_bytes(good)
     read_all(root)
 
@@ -63,7 +63,7 @@ def test_the_same_cuts_with_the_size_and_digest_adjusted(root: Path) -> None:
             copy = root.parent / f"cut-{cut}"
             shutil.copytree(root, copy)
             sign(copy, {record.file: good[:cut]})
-            with pytest.raises(CacheError):
+            with pytest.raises(MixkdError):
                 read_all(copy)
             shutil.rmtree(copy)
 
@@ -84,7 +84,7 @@ def test_two_shards_swapped_and_signed_again(root: Path) -> None:
         second.file: (root / first.file).read_bytes(),
     }
     sign(root, contents)
-    with pytest.raises(CacheError, match="start"):
+    with pytest.raises(MixkdError, match="start"):
         read_all(root)
 
 
@@ -96,14 +96,14 @@ def test_a_shard_of_another_teacher(root: Path) -> None:
     foreign = replace(layout, fingerprint="0" * 64)
     data = record.codec.encode(foreign, cache.read(record))
     sign(root, {record.file: data})
-    with pytest.raises(CacheError, match="fingerprint"):
+    with pytest.raises(MixkdError, match="fingerprint"):
         read_all(root)
 
 
 def test_missing_files(root: Path) -> None:
     for path in files_read(root):
         aside = path.rename(path.with_name("aside"))
-        kind = UnsealedError if path.name == "MANIFEST.json" else CacheError
+        kind = UnsealedError if path.name == "MANIFEST.json" else MixkdError
         error = refused(root, kind, path.parent if "tokenizer" in str(path) else root)
         assert isinstance(error, (MissingFileError, UnsealedError)) or "the files" in str(error)
         assert error.do
@@ -130,7 +130,7 @@ def test_extra_files_are_ignored_and_listed(root: Path) -> None:
 def test_extra_files_beside_sealed_ones_are_refused(root: Path, name: str) -> None:
     """A loader of models and tokenizers would find them by their names."""
     (root / name).write_bytes(b"{}\n")
-    with pytest.raises(CacheError, match="the files"):
+    with pytest.raises(MixkdError, match="the files"):
         read_all(root)
 
 
@@ -153,14 +153,14 @@ def test_extra_files_beside_sealed_ones_are_refused(root: Path, name: str) -> No
 def test_json_that_is_none(whole: dict[str, Path], tmp_path: Path, name: str, data: bytes) -> None:
     root = Path(shutil.copytree(whole["arrow"], tmp_path / "cache"))
     (root / name).write_bytes(data)
-    refused(root, CacheError, root / name)
+    refused(root, MixkdError, root / name)
 
 
 def test_a_seal_of_another_digest(root: Path) -> None:
     value = json.loads((root / "MANIFEST.json").read_bytes())
     value["rows"]["pairs"] -= 1
     (root / "MANIFEST.json").write_bytes(dumps(value))
-    with pytest.raises(CacheError, match="digest of its own content"):
+    with pytest.raises(MixkdError, match="digest of its own content"):
         read_all(root)
 
 
@@ -189,21 +189,21 @@ def test_ranges_that_are_not_every_row_once(root: Path, change: str) -> None:
             records[-1]["stop"] = records[-1]["start"]
 
     sign(root, edit=edit)
-    with pytest.raises(CacheError, match="MANIFEST.json"):
+    with pytest.raises(MixkdError, match="MANIFEST.json"):
         Cache.open(root)
 
 
 @pytest.mark.parametrize("version", [2, 3, 10**6])
 def test_a_newer_format(root: Path, version: int) -> None:
     sign(root, edit=lambda seal: seal.update(format=version))
-    with pytest.raises(CacheError, match=f"format {version}; upgrade mixkd"):
+    with pytest.raises(MixkdError, match=f"format {version}; upgrade mixkd"):
         Cache.open(root)
 
 
 @pytest.mark.parametrize("version", [0, -1, True, "1", None, 1.0])
 def test_no_format_at_all(root: Path, version: object) -> None:
     sign(root, edit=lambda seal: seal.update(format=version))
-    with pytest.raises(CacheError, match="expected format 1"):
+    with pytest.raises(MixkdError, match="expected format 1"):
         Cache.open(root)
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.verify import verify_cache
-from mixkd.shared.errors import CacheError
+from mixkd.shared.errors import MixkdError
 from tests.conftest import Tally
 from tests.faults.reading import read_all
 
@@ -83,7 +83,7 @@ def check_same_records(root: Path, whole: Path) -> int:
         rows += record.stop - record.start
     try:
         read_all(root)
-    except CacheError:
+    except MixkdError:
         return rows
     assert (root / "MANIFEST.json").read_bytes() == (whole / "MANIFEST.json").read_bytes()
     return rows

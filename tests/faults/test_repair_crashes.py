@@ -18,7 +18,7 @@ import pytest
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.repair import repair_cache
 from mixkd.shared.cache.verify import verify_cache
-from mixkd.shared.errors import CacheError
+from mixkd.shared.errors import MixkdError
 from tests import tiers
 from tests.conftest import Tally
 from tests.faults.disk import LOSSES, Disk, File, recorded, write_tree
@@ -123,16 +123,16 @@ def test_killed_at_every_operation(
     start, expected = damaged(tmp_path / "start", shard_format, damage)
     there, shards = contents(start), shards_of(start)
     counted = Path(shutil.copytree(start, tmp_path / "counted"))
-    points = count(partial(repair, counted))
+    points = count(partial(repair_cache, counted))
     assert points >= 5
     for number in [*part.of(range(points)), points]:
         root = Path(shutil.copytree(start, tmp_path / "cache"))
-        code = in_child(partial(repair, root), Operations(number, kill))
+        code = in_child(partial(repair_cache, root), Operations(number, kill))
         assert there <= contents(root), f"operation {number}: something was lost"
         assert code == (-9 if number < points else 100 + DONE)
         moved = shards - shards_of(root)
         assert not [seal for seal in seals(root) if any(name in seal for name in moved)]
-        with suppress(CacheError):
+        with suppress(MixkdError):
             read_all(root)
         tally("rows checked", check_mended(root, shard_format, expected))
         shutil.rmtree(root)

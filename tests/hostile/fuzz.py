@@ -3,7 +3,7 @@
     python -m tests.hostile.fuzz --seconds 300 --seed 0 [--finds FOLDER]
 
 Every case must end in a cache that reads completely and is what its identity says, or in a
-`CacheError` of one printable line. Every eighth is also looked at by `verify`, which must find
+`MixkdError` of one printable line. Every eighth is also looked at by `verify`, which must find
 what the reader refused, and by a dry repair. Anything else is a find: another exception, a signal,
 more than 20 seconds, more than 64 MiB. A find is kept as a zip of the changed cache, which
 `test_fuzz.py` replays from `tests/hostile/finds`. Case n of seed s is always the same.

@@ -33,7 +33,7 @@ from mixkd.shared.cache.records import Record
 from mixkd.shared.cache.repair import repair_cache
 from mixkd.shared.cache.seal import Seal
 from mixkd.shared.cache.verify import verify_cache
-from mixkd.shared.errors import CacheError
+from mixkd.shared.errors import MixkdError
 from mixkd.shared.examples import Examples
 from tests.hostile.opener import anonymous_bytes
 
@@ -51,7 +51,7 @@ def read_everything(root: Path, first: str) -> None:
     """All that a student reads, beginning with the file that was changed.
 
     Raises:
-        CacheError: As the reader does.
+        MixkdError: As the reader does.
         Unsound: If it did not refuse what it should have.
     """
     if first.startswith("commits/"):
@@ -168,11 +168,11 @@ def verdict(root: Path, first: str, verified: bool) -> dict[str, Any]:
 def _outcome(run: Callable[[], object]) -> dict[str, Any]:
     try:
         run()
-    except CacheError as error:
+    except MixkdError as error:
         return {"error": type(error).__name__, "text": str(error)[:300], "find": _fault(error)}
     except BaseException as error:  # whatever else a reader raises is what is looked for
         name = type(error).__name__
-        return {"error": name, "text": str(error)[:300], "find": f"{name} is no CacheError"}
+        return {"error": name, "text": str(error)[:300], "find": f"{name} is no MixkdError"}
     return {"error": None, "text": "", "find": None}
 
 
@@ -184,7 +184,7 @@ def _look(root: Path, refused: bool) -> None:
     repair_cache(root, dry_run=True)
 
 
-def _fault(error: CacheError) -> str | None:
+def _fault(error: MixkdError) -> str | None:
     text = str(error)
     if not text.isprintable():
         return "the message is not one printable line"

@@ -3,7 +3,7 @@
     python -m tests.hostile.fuzz_students --seconds 600 --seed 0
 
 One file of a good cache, of one of nine families of encoders, is changed and signed again. A case
-must give a student, or end in a `CacheError` of one printable line, in little memory and time and
+must give a student, or end in a `MixkdError` of one printable line, in little memory and time and
 without a call that no model needs; see `student_opener.py`. Case n of seed s is always the same.
 """
 
@@ -93,7 +93,7 @@ def _json(random: Random, data: bytes) -> tuple[bytes, str]:
 
 def _fault(found: dict[str, Any]) -> str | None:
     error, text = found["error"] or "", found["text"]
-    if error.startswith(("exit", "not a CacheError")):
+    if error.startswith(("exit", "not a MixkdError")):
         return f"{error} ({text!r})"
     if not text.isprintable() or len(text) > MESSAGE_LIMIT:
         return f"the message is not one printable line of bounded length: {text[:300]!r}"

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mixkd.shared.errors import CacheError
+from mixkd.shared.errors import MixkdError
 from tests.faults.reading import read_all
 
 SECONDS = 50
@@ -61,10 +61,10 @@ def opening(module: str, *goods: Path) -> Iterator[Open]:
 def attempt(read: Callable[[Path], object], root: Path) -> dict[str, Any]:
     try:
         read(root)
-    except CacheError as error:
+    except MixkdError as error:
         return {"error": type(error).__name__, "text": str(error)}
     except BaseException as error:  # what no reader may raise is reported, not hidden
-        return {"error": f"not a CacheError: {type(error).__name__}", "text": str(error)[:500]}
+        return {"error": f"not a MixkdError: {type(error).__name__}", "text": str(error)[:500]}
     return {"error": None, "text": ""}
 
 

@@ -13,6 +13,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from mixkd.student_train.results import (
+    BestEpoch,
+    Epoch,
+    RunSettings,
+    StudentFacts,
+    TrainResult,
+)
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -54,6 +62,49 @@ def model(folder: Path, **more: Any) -> Path:
     return folder
 
 
+def result(method: str, metrics: dict[str, float], seconds: float) -> TrainResult:
+    """What a run of one epoch returns, in miniature."""
+    validation = {"validation": metrics}
+    return TrainResult(
+        task="reviews",
+        metric="accuracy",
+        validation=validation,
+        best_epoch=BestEpoch("validation/accuracy", 1, validation),
+        teacher=validation,
+        history=(Epoch(1, validation),),
+        student=StudentFacts("the cache's 1-layers", "bert", 11, ("0", "1")),
+        seconds=seconds,
+        steps=1,
+        mixes_trained=0,
+        pairs_seen=0,
+        pairs_in_cache=40,
+        seal="a" * 64,
+        caches=(),
+        settings=RunSettings(
+            layers=None,
+            method=method,
+            weights={"mle": 1.0},
+            distance="mse",
+            temperature=1.0,
+            mix_ratio=1.0,
+            epochs=1,
+            batch_size=1,
+            learning_rate=1.0,
+            warmup=0.0,
+            weight_decay=0.0,
+            seed=0,
+            device="cpu",
+            dtype="auto",
+            max_length=8,
+            mask="union",
+            processes=1,
+            device_used="cpu",
+            dtype_used="float32",
+        ),
+        versions={},
+    )
+
+
 def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scores = {"train": {"accuracy": 1.0}, "validation": {"accuracy": 0.875}}
     cache = model(
@@ -63,12 +114,7 @@ def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
     student = model(
         tmp_path / "student",
-        metrics={
-            "metric": "accuracy",
-            "seconds": 7.4,
-            "settings": {"method": "mixkd"},
-            "validation": {"validation": {"accuracy": 0.75, "teacher_agreement": 0.8125}},
-        },
+        metrics=result("mixkd", {"accuracy": 0.75, "teacher_agreement": 0.8125}, 7.4).to_json(),
     )
     teacher = model(tmp_path / "teacher")
     (tmp_path / "teacher.seconds").write_text("31\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mixkd.shared import files
-from mixkd.shared.errors import CacheError, DamagedFileError, MissingFileError, UnsafeFileError
+from mixkd.shared.errors import DamagedFileError, MissingFileError, MixkdError, UnsafeFileError
 
 pytestmark = pytest.mark.timeout(60)  # a reader that waits for a pipe would wait for ever
 READERS: dict[str, Callable[[Path, str], object]] = {
@@ -125,7 +125,7 @@ def test_nothing_there(tmp_path: Path, reader: Callable[[Path, str], object]) ->
 
 def test_other_sizes(tmp_path: Path, reader: Callable[[Path, str], object]) -> None:
     (tmp_path / "a").write_bytes(b"x" * 101)
-    with pytest.raises(CacheError, match="found 101 bytes"):
+    with pytest.raises(MixkdError, match="found 101 bytes"):
         reader(tmp_path, "a")
     with pytest.raises(DamagedFileError, match="expected 100 bytes, found 101 bytes"):
         files.read(tmp_path, "a", limit_bytes=1000, size_bytes=100)
@@ -138,6 +138,6 @@ def test_no_descriptor_is_left(tmp_path: Path, reader: Callable[[Path, str], obj
     (tmp_path / "long").write_bytes(b"x" * 101)
     before = len(list(Path("/proc/self/fd").iterdir()))
     for name in ("pipe", "long", "nothing"):
-        with pytest.raises(CacheError):
+        with pytest.raises(MixkdError):
             reader(tmp_path, name)
     assert len(list(Path("/proc/self/fd").iterdir())) == before

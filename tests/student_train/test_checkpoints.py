@@ -9,8 +9,7 @@ import pytest
 
 from mixkd.shared import publish
 from mixkd.student_train import checkpoints
-from mixkd.student_train.checkpoints import Run
-from mixkd.student_train.state import State
+from mixkd.student_train.state import Run, State
 
 
 class Accelerator:

@@ -25,6 +25,8 @@ def test_divergence_is_the_mean_kl_from_the_teacher() -> None:
     )
     assert divergence(teacher, student) == pytest.approx(expected, rel=1e-6)
     assert divergence(teacher, teacher) == 0
+    far = np.array([[2000, 0]], np.float32)
+    assert math.isfinite(divergence(far, -far)), "metrics.json has no infinity"
 
 
 def test_calibration_error_over_fifteen_bins() -> None:

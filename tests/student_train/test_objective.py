@@ -20,7 +20,8 @@ ROWS, CLASSES = 5, 3
 
 def some_rows(classes: int = CLASSES, seed: int = 0) -> Rows:
     generator = torch.Generator().manual_seed(seed)
-    student, teacher = torch.randn(2, ROWS, classes, generator=generator) * 2
+    student = torch.randn(ROWS, classes, generator=generator) * 2  # [B, C]
+    teacher = torch.randn(ROWS, classes, generator=generator) * 2  # [B, C]
     targets = torch.rand(ROWS, classes, generator=generator)
     if classes > 1:
         targets = targets / targets.sum(dim=1, keepdim=True)
@@ -37,7 +38,9 @@ def test_cross_entropy_of_mixed_labels() -> None:
     expected = 0.0
     for logits, target in zip(rows.student.tolist(), rows.targets.tolist(), strict=True):
         expected -= sum(t * math.log(p) for t, p in zip(target, softmax(logits), strict=True))
-    assert supervised(rows, Objective(PRESETS["ft"])).sum().item() == pytest.approx(expected, rel=1e-5)
+    assert supervised(rows, Objective(PRESETS["ft"])).sum().item() == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
@@ -56,6 +59,39 @@ def test_distance_to_the_teacher(distance: str, temperature: float) -> None:
             expected -= temperature**2 * sum(a * math.log(b) for a, b in zip(p, q, strict=True))
     objective = Objective(PRESETS["kd"], distance=distance, temperature=temperature)
     assert imitation(rows, objective).sum().item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize("distance", ["mse", "kl", "ce"])
+def test_gradient_of_the_distance(distance: str, temperature: float) -> None:
+    """2 (s - t) / C for squared differences; T (softmax(s / T) - softmax(t / T)) for the others."""
+    rows = some_rows()
+    rows.student.requires_grad_()
+    objective = Objective(PRESETS["kd"], distance=distance, temperature=temperature)
+    imitation(rows, objective).sum().backward()
+    found = rows.student.grad
+    assert found is not None
+    for row, student, teacher in zip(
+        found.tolist(), rows.student.tolist(), rows.teacher.tolist(), strict=True
+    ):
+        if distance == "mse":
+            expected = [2 * (s - t) / CLASSES for s, t in zip(student, teacher, strict=True)]
+        else:
+            p, q = softmax(teacher, temperature), softmax(student, temperature)
+            expected = [temperature * (b - a) for a, b in zip(p, q, strict=True)]
+        assert row == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_gradient_of_cross_entropy() -> None:
+    rows = some_rows()
+    rows.student.requires_grad_()
+    supervised(rows, Objective(PRESETS["ft"])).sum().backward()
+    assert rows.student.grad is not None
+    for row, student, target in zip(
+        rows.student.grad.tolist(), rows.student.tolist(), rows.targets.tolist(), strict=True
+    ):
+        expected = [q - t for q, t in zip(softmax(student), target, strict=True)]
+        assert row == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_regression_is_squared_error_for_labels_and_teacher() -> None:

@@ -35,7 +35,10 @@ CACHE = (Path("shards/rte"),)
         ({"seed": -1}, "--seed: expected a number from 0"),
         ({"weights": {"sm": -1.0}}, "--alpha-sm: expected a weight from 0 on, found -1"),
         ({"weights": {"magic": 1}}, "weights.*: expected one of mle, sm, tmkd, kd, found magic"),
-        ({"method": "ft", "weights": {"mle": 0.0}}, "at least one weight above 0, found only zeros"),
+        (
+            {"method": "ft", "weights": {"mle": 0.0}},
+            "at least one weight above 0, found only zeros",
+        ),
         ({"mix_ratio": 0.0}, "--mix-ratio: expected a number above 0"),
         ({"mix_ratio": -1.0}, "--mix-ratio: expected a number from 0 on"),
     ],

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixkd.shared.json_values import dumps
 from mixkd.student_train.order import WINDOW_BATCHES, Order, Window
 
 SEARCH = settings(derandomize=True, deadline=None, database=None, max_examples=40)

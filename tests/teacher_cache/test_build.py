@@ -14,7 +14,7 @@ import pytest
 
 from mixkd.shared import publish
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.errors import CacheError, DiskError, LogitsError
+from mixkd.shared.errors import DiskError, LogitsError, MixkdError
 from mixkd.shared.mixup import MixBatch
 from mixkd.teacher_cache import build as build_module
 from mixkd.teacher_cache.scoring import batches_by_length
@@ -216,10 +216,10 @@ def test_the_gate_sees_the_validation_logits_before_anything_is_published(tmp_pa
     def refuse(logits: dict[str, Logits]) -> None:
         seen.append(logits)
         assert not made.root.exists()
-        raise CacheError("teacher", expected="0.8", found="0.5", do="choose another")
+        raise MixkdError("teacher", expected="0.8", found="0.5", do="choose another")
 
     scorer = Scorer()
-    with pytest.raises(CacheError, match="teacher: expected 0.8"):
+    with pytest.raises(MixkdError, match="teacher: expected 0.8"):
         build(made, scorer, refuse)
     assert not made.root.exists()
     assert scorer.rows < ORIGINALS

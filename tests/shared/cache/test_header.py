@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from mixkd.shared.cache.header import Header, Identity
-from mixkd.shared.errors import CacheError, MalformedError, VersionError
+from mixkd.shared.errors import MalformedError, MixkdError, VersionError
 from mixkd.shared.json_values import dumps, sha256_hex
 from tests.numpy_caches import job
 
@@ -220,11 +220,11 @@ def test_a_newer_plan(file: Header) -> None:
 
 @pytest.mark.parametrize("version", [0, -1, True, 1.0, "1", None, [1]])
 def test_no_format(file: Header, version: object) -> None:
-    with pytest.raises(CacheError, match=r"at `\$\.format`|expected `object` at `\$`"):
+    with pytest.raises(MixkdError, match=r"at `\$\.format`|expected `object` at `\$`"):
         Header.from_bytes(changed(file, lambda v: v.update(format=version)), "cache.json")
 
 
 @pytest.mark.parametrize("data", [b"[]\n", b"1\n", b"null\n", b'"format"\n'])
 def test_no_object(data: bytes) -> None:
-    with pytest.raises(CacheError, match=r"at `\$\.format`|expected `object` at `\$`"):
+    with pytest.raises(MixkdError, match=r"at `\$\.format`|expected `object` at `\$`"):
         Header.from_bytes(data, "cache.json")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mixkd.shared.cache.header import Header
 from mixkd.shared.cache.records import Record
 from mixkd.shared.cache.seal import Seal
-from mixkd.shared.errors import CacheError
+from mixkd.shared.errors import MixkdError
 from mixkd.shared.json_values import sha256_hex
 from mixkd.student_train.state import State
 from tests.hostile.fuzz_json import at, paths, spelled
@@ -52,7 +52,7 @@ def accepted(kind: Any, data: bytes) -> bool:
     """Whether it is read; checks that what is read is itself when it was written again."""
     try:
         found = kind.from_bytes(data, "x.json")
-    except CacheError as error:
+    except MixkdError as error:
         text = str(error)
     else:
         assert kind.from_bytes(found.to_bytes(), "x.json") == found

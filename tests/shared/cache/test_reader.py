@@ -16,10 +16,10 @@ from mixkd.shared.cache.folder import CacheFolder, original_keys
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import (
     AlignmentError,
-    CacheError,
     DamagedFileError,
     MalformedError,
     MissingFileError,
+    MixkdError,
     UnsafeFileError,
     UnsealedError,
     UsageError,
@@ -183,7 +183,7 @@ def test_every_file_missing_altered_or_no_file(root: Path) -> None:
         with pytest.raises(kind, match=f"{name}: expected"):
             read(root, name)
         path.unlink()
-        with pytest.raises(CacheError, match=path.parent.name):
+        with pytest.raises(MixkdError, match=path.parent.name):
             read(root, name)
         aside = root.parent / "aside"
         aside.write_bytes(good)

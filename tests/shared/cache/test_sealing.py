@@ -17,7 +17,7 @@ from mixkd.shared.cache.seal import seal_name
 from mixkd.shared.cache.sealing import publish_longest
 from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.cache.writer import CacheWriter
-from mixkd.shared.errors import CacheError, DamagedFileError, UnsealedError
+from mixkd.shared.errors import DamagedFileError, MixkdError, UnsealedError
 from mixkd.shared.examples import Examples
 from mixkd.shared.json_values import dumps, sha256_hex
 from mixkd.shared.metrics import CLASSIFICATION, metrics
@@ -205,7 +205,7 @@ def test_a_record_of_another_cache(tmp_path: Path) -> None:
     root = sealed(tmp_path / "cache", 20)
     other = sealed(tmp_path / "other", 20, seed=1)
     shutil.copy(other / "commits" / "pairs-000000000.json", root / "commits")
-    with pytest.raises(CacheError, match=r"pairs-000000000\.json: expected a record of the cache"):
+    with pytest.raises(MixkdError, match=r"pairs-000000000\.json: expected a record of the cache"):
         seal(root)
 
 

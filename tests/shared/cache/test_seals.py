@@ -11,7 +11,7 @@ import pytest
 
 from mixkd.shared.cache.records import Made, Record
 from mixkd.shared.cache.seal import Seal
-from mixkd.shared.errors import CacheError, MalformedError, VersionError
+from mixkd.shared.errors import MalformedError, MixkdError, VersionError
 from mixkd.shared.json_values import dumps
 from tests.numpy_caches import sealed
 
@@ -164,7 +164,7 @@ def test_a_newer_record_in_a_seal(data: bytes) -> None:
 
 @pytest.mark.parametrize("version", [0, True, None, "1", 1.0])
 def test_no_format(data: bytes, version: object) -> None:
-    with pytest.raises(CacheError, match=r"at `\$\.format`|expected `object` at `\$`"):
+    with pytest.raises(MixkdError, match=r"at `\$\.format`|expected `object` at `\$`"):
         Seal.from_bytes(signed(data, lambda v: v.update(format=version)), "MANIFEST.json")
 
 

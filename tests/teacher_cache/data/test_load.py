@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixkd.shared.errors import CacheError, DataError, UsageError
+from mixkd.shared.errors import DataError, MixkdError, UsageError
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.teacher_cache.data.encode import tokenise
 from mixkd.teacher_cache.data.files import read_file
@@ -311,7 +311,7 @@ def test_wrong_options_are_refused_before_anything_is_read(
 
 
 def test_repeated_label_names_are_refused(data: Path) -> None:
-    with pytest.raises(CacheError, match="--label-names: expected a different name"):
+    with pytest.raises(MixkdError, match="--label-names: expected a different name"):
         own(data, label_names=("a", "a"))
 
 
