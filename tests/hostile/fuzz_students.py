@@ -46,6 +46,7 @@ def run(seed: int, seconds: float) -> Report:
         folder = Path(name)
         goods = good_caches(folder)
         with opening("tests.hostile.student_opener", *goods.values()) as load:
+            load(next(iter(goods.values())), MEMORY_BYTES)  # its imports are not the cases' time
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 _note(report, load, goods, folder / "changed", f"{seed} {report.executions}")
