@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import mixkd
 from mixkd.shared import plan
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.canonical import dumps, sha256_hex
@@ -109,9 +110,13 @@ def test_every_path_a_page_names_exists(page: str) -> None:
         assert list((ROOT / "tests").rglob(name)), name
 
 
-def test_the_readmes_python_is_ten_lines_that_parse() -> None:
+def test_the_readmes_python_is_ten_lines_of_names_that_exist() -> None:
     (source,) = [block for language, block in BLOCKS if language == "python"]
     ast.parse(source)
+    for name in re.findall(r"\bmixkd\.(\w+)", source):
+        assert hasattr(mixkd, name), name
+    for name in re.findall(r"\bcache\.(\w+)", source):
+        assert hasattr(Cache, name), name
     assert len([line for line in source.splitlines() if line]) <= 10
 
 
