@@ -56,12 +56,8 @@ def train(options: TrainOptions, observe: Observe | None = None) -> TrainResult 
     checkpoint = checkpoints.last(out) if options.resume else None
 
     setup = prepare(options, accelerator, checkpoint)
-    student, order, objective, steps = (
-        setup.start.student,
-        setup.order,
-        setup.objective,
-        setup.steps,
-    )
+    student, order, objective = setup.start.student, setup.order, setup.objective
+    steps = setup.epochs * order.steps_per_epoch
     run, at = begin(setup, checkpoint)
     model, optimizer = accelerator.prepare(student, _optimizer(student, options))
     torch.manual_seed(options.seed + accelerator.process_index)  # each process has its own dropout
