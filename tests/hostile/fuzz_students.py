@@ -29,6 +29,7 @@ from tests.miniature import ENCODERS, tiny_teacher
 from tests.student_train.caches import make_cache
 
 MUTATIONS = (1, 1, 1, 2, 3)
+LEAST_CASES = 40
 
 
 def good_caches(folder: Path) -> dict[str, Path]:
@@ -40,7 +41,10 @@ def good_caches(folder: Path) -> dict[str, Path]:
 
 
 def run(seed: int, seconds: float) -> Report:
-    """Load cases 0, 1, … of a seed until the time is over."""
+    """Load cases 0, 1, … of a seed until the time is over, and at least `LEAST_CASES` of them.
+
+    The time begins when the loader is ready: importing torch may take longer than a short run.
+    """
     report = Report()
     with temporary_folder() as name:
         folder = Path(name)
@@ -48,7 +52,7 @@ def run(seed: int, seconds: float) -> Report:
         with opening("tests.hostile.student_opener", *goods.values()) as load:
             load(next(iter(goods.values())), MEMORY_BYTES)  # its imports are not the cases' time
             end = time.monotonic() + seconds
-            while time.monotonic() < end:
+            while time.monotonic() < end or report.executions < LEAST_CASES:
                 _note(report, load, goods, folder / "changed", f"{seed} {report.executions}")
     return report
 

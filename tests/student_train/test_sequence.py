@@ -24,9 +24,11 @@ from mixkd.shared.pairs import PairTable
 from mixkd.student_train.batches import Source, batches
 from mixkd.student_train.order import Order
 from mixkd.student_train.state import State
+from tests import tiers
 from tests.numpy_caches import examples, sealed
 from tests.student_train.plain_order import Step, check_once_each, steps
 from tests.student_train.sequence import EPOCHS, Fresh, Reader, forget, fresh
+from tests.tiers import Part
 
 WORLDS = (1, 2, 3, 4)
 BATCH_SIZES = (1, 7, 64)
@@ -144,10 +146,13 @@ def source() -> Source:
     return Source(rows, np.zeros((200, 2), np.float32), Stub(), False, 0)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("part", tiers.parts(every=7), ids=str)
 @pytest.mark.parametrize("batch_size", BATCH_SIZES)
-def test_all_processes_have_equally_many_batches(source: Source, batch_size: int) -> None:
+def test_all_processes_have_equally_many_batches(
+    source: Source, batch_size: int, part: Part
+) -> None:
     """Of every size: a process that waits for one that has finished would wait for ever."""
-    for size in range(1, 201):
+    for size in part.of(range(1, 201)):
         order = Order(size, Stub.shards, batch_size, 0.5, seed=size)
         for world in WORLDS[1:] if batch_size > 1 or size % 16 == 0 else (4,):
             ranks = [list(batches(source, order, 0, 0, rank, world)) for rank in range(world)]
