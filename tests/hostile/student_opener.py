@@ -32,7 +32,7 @@ FORBIDDEN = (
 
 
 def load_student(root: Path) -> None:
-    load(open_caches([root], None, None)[0], None, None, seed=0)
+    load(open_caches([root], None)[0], None, None, seed=0)
 
 
 def attempt(root: Path) -> dict[str, Any]:
