@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from mixkd.shared.errors import MalformedError
+from mixkd.shared.errors import MalformedError, short
 
 COUNT_LIMIT = 2**53
 Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_LIMIT)]
@@ -52,7 +52,7 @@ def decode(data: bytes, kind: type[Kind], where: object, limit_bytes: int) -> Ki
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
-        raise malformed(where, *_expected_and_found(str(error))) from None
+        raise malformed(where, *_expected_and_found(short(str(error)))) from None
     except (ValueError, RecursionError) as error:  # DecodeError is a ValueError
         raise malformed(where, "JSON in UTF-8", f"{type(error).__name__}: {error}") from None
 

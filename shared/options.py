@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Literal
 
 from mixkd.shared.errors import UsageError
 
+Dtype = Literal["float32", "bfloat16", "float16"]
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
 LARGEST = 2**53  # the largest whole number that every reader of JSON takes exactly
 
 

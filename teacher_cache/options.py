@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixkd.shared.mixup import MASK_RULES
+from mixkd.shared.options import DTYPES as NUMBER_FORMATS
 from mixkd.shared.options import check, check_choice, check_count
 from mixkd.teacher_cache.data.load import DataSpec
-from mixkd.teacher_cache.precision import DTYPES as TEACHER_DTYPES
 
 if TYPE_CHECKING:
     from mixkd.teacher_cache.data.objects import AnyData
 
 SHARD_FORMATS = ("arrow", "hdf5")
 LOGITS_DTYPES = ("float32", "float16")
-DTYPES = ("auto", *TEACHER_DTYPES)
+DTYPES = ("auto", *NUMBER_FORMATS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixkd.shared.errors import LogitsError, UsageError
 from mixkd.shared.models.device import natively_bfloat16
 from mixkd.shared.models.model import Logits
+from mixkd.shared.options import DTYPES, Dtype
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
 
-Dtype = Literal["float32", "bfloat16", "float16"]
-DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
 # Beyond this difference from float32, in logits, `auto` does not use a lower format.
 TOLERATED_DIFFERENCE = 0.1
 

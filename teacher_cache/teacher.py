@@ -25,7 +25,8 @@ from mixkd.shared.models.model import (
 )
 from mixkd.shared.models.probe import probe
 from mixkd.shared.models.tokenizer import check_vocabulary
-from mixkd.teacher_cache.precision import Dtype, choose_dtype
+from mixkd.shared.options import Dtype
+from mixkd.teacher_cache.precision import choose_dtype
 
 if TYPE_CHECKING:
     import torch

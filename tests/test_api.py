@@ -1,4 +1,4 @@
-"""The examples of `docs/api.md` run as they stand, and the face imports nothing before it is used."""
+"""The examples of `docs/api.md` run as they stand; the face imports nothing before it is used."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import mixkd
+from tests.miniature import tiny_data
 from tests.student_train.caches import make_cache
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +33,7 @@ def test_the_examples_run(
     tmp_path: Path, good_teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_cache(tmp_path / "shards" / "mood", good_teacher)
+    tiny_data(tmp_path / "mood")
     (tmp_path / "teachers").mkdir()
     (tmp_path / "teachers" / "mood").symlink_to(good_teacher)
     monkeypatch.chdir(tmp_path)

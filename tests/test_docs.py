@@ -1,17 +1,27 @@
-"""README and `--help` say what is there: every option, every command line, every path."""
+"""Check the pages against the code: every option, command line, path, key and test vector."""
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import mixkd
+from mixkd.shared import plan
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.canonical import dumps, sha256_hex
+from mixkd.shared.examples import Examples, Ragged, texts_sha256
+from mixkd.shared.models.files import files_sha256
+from mixkd.shared.random import philox_words
 from mixkd.student_train.cli import train_student
 from mixkd.student_train.objective.terms import PRESETS
 from mixkd.teacher_cache.cli import cache_teacher
@@ -19,7 +29,14 @@ from tests.commands import TOOLS, run
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+FORMAT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCKS = FENCED.findall(README)
+PAGES = [
+    *("README.md", "CHANGELOG.md", "SECURITY.md", "scripts/bench/README.md", "tests/README.md"),
+    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+]
+FOLDERS = r"(?:scripts|shared|teacher_cache|student_train|mixkd|tests|docs|\.ci)"
 LAUNCH = "accelerate launch --num_processes 2 -m mixkd.student_train.cli"
 
 
@@ -72,32 +89,45 @@ def test_every_option_the_readme_names_exists() -> None:
     known = {flag for _, command in commands() for option in command.params for flag in option.opts}
     known |= {"--slow", "--work", "--help"}  # of the scripts, and click's own
     known |= {"--num_processes", "--nproc-per-node", "--cpu"}  # of the launchers
+    known |= {"--repo-type", "--local-dir"}  # of the Hub's client
     named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", README))
     assert named - known == set()
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        "README.md",
-        "SECURITY.md",
-        "docs/guarantees.md",
-        "scripts/bench/README.md",
-        "tests/README.md",
-    ],
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_every_path_a_page_names_exists(page: str) -> None:
-    """Whole paths from the root, modules of this repository, and bare names of test files."""
+    """Whole paths from the root, links, modules of this repository, bare names of test files."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    named = re.findall(r"`((?:\./)?(?:scripts|shared|tests|docs|\.ci)/[\w./-]+)`", text)
+    named = re.findall(rf"`((?:\./)?{FOLDERS}/[\w./-]+)`", text)
     named += [m.replace(".", "/") + ".py" for m in re.findall(r"-m (scripts\.[\w.]+)", text)]
+    named += [m.replace(".", "/") + ".py" for m in re.findall(r"-m (mixkd\.[\w.]+)", text)]
     named += re.findall(r"`(CHANGELOG\.md|SECURITY\.md)`", text)
+    named += re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
     assert named
     for path in named:
-        # What begins with shards/ is a cache's, and no path of the repository.
-        assert path.startswith("shards/") or (ROOT / path).exists(), path
+        assert (ROOT / path).exists(), path
     for name in re.findall(r"`(test_\w+\.py)`", text):
         assert list((ROOT / "tests").rglob(name)), name
+
+
+def test_the_readmes_python_is_ten_lines_of_names_that_exist() -> None:
+    (source,) = [block for language, block in BLOCKS if language == "python"]
+    ast.parse(source)
+    for name in re.findall(r"\bmixkd\.(\w+)", source):
+        assert hasattr(mixkd, name), name
+    for name in re.findall(r"\bcache\.(\w+)", source):
+        assert hasattr(Cache, name), name
+    assert len([line for line in source.splitlines() if line]) <= 10
+
+
+def test_the_picture_shows_what_its_source_says() -> None:
+    """Every label of the source is in the drawing: it was drawn again after the last change."""
+    source = (ROOT / "docs" / "system.dot").read_text(encoding="utf-8")
+    drawing = (ROOT / "docs" / "system.svg").read_text(encoding="utf-8")
+    shown = set(re.findall(r"<text [^>]*>(.*?)</text>", drawing))
+    labels = re.findall(r'label="(.*?)"', source) + re.findall(r"<td [^>]*>(.*?)</td>", source)
+    wanted = {line for label in labels for line in re.split(r"\\n|<br/>", label)}
+    assert wanted == {text.replace("&#39;", "'").replace("&#45;", "-") for text in shown}
 
 
 def test_the_readme_has_the_presets_weights() -> None:
@@ -105,6 +135,67 @@ def test_the_readme_has_the_presets_weights() -> None:
     for method, weights in PRESETS.items():
         shown = " | ".join(f"{weights.get(name, 0):g}" for name in names)
         assert f"| `{method}` | {shown} |" in README
+
+
+def keys_of_table(heading: str) -> set[str]:
+    """The keys in the first column of the one table of the format's page with this heading."""
+    (rows,) = re.findall(
+        rf"^\| {re.escape(heading)} \|.*\n\|---.*\n((?:\|.*\n)+)", FORMAT, re.MULTILINE
+    )
+    cells = [row.split("|")[1] for row in rows.splitlines()]
+    return {key for cell in cells for key in re.findall(r"`([\w.\[\]]+)`", cell)}
+
+
+def keys_with_inner(value: dict[str, Any]) -> set[str]:
+    """The keys of an object, and those of objects in it as `outer.inner` or `outer[].inner`."""
+    keys = set()
+    for key, item in value.items():
+        if isinstance(item, dict):
+            keys |= {f"{key}.{inner}" for inner in item}
+        elif isinstance(item[0] if isinstance(item, list) else item, dict):
+            keys |= {key, *(f"{key}[].{inner}" for inner in item[0])}
+        else:
+            keys.add(key)
+    return keys
+
+
+def test_the_formats_examples_are_canonical_and_have_the_keys_of_its_tables() -> None:
+    blocks = [block for language, block in FENCED.findall(FORMAT) if language == "json"]
+    assert [dumps(json.loads(block)).decode() for block in blocks] == blocks
+    header, record, seal = map(json.loads, blocks)
+    assert keys_of_table("key of the header") == set(header)
+    assert keys_of_table("key of the identity") == keys_with_inner(header["identity"])
+    assert keys_of_table("key of a record") == set(record)
+    assert keys_of_table("key of a seal") == set(seal)
+    fingerprint = sha256_hex(dumps(header["identity"]))
+    assert {part["fingerprint"] for part in (header, record, seal)} == {fingerprint}
+
+
+def test_the_formats_vectors_of_the_plan_are_the_codes() -> None:
+    for index, row in re.findall(r"^\| (\d) \|((?: `[0-9a-f]{16}`)+) \|", FORMAT, re.MULTILINE):
+        shown = [int(word, 16) for word in re.findall(r"[0-9a-f]{16}", row)]
+        assert philox_words(0, int(index), len(shown)).tolist() == shown
+    rows = re.findall(
+        r"^\| (\d+) \| (\d+) \| (\d+) \| ([\d.]+) \| `(\w{8})` \|", FORMAT, re.MULTILINE
+    )
+    assert len(rows) == 5
+    for k, left, right, lam, bits in rows:
+        pair = plan.pairs(int(k), int(k) + 1, examples=20, seed=0, beta=0.4)
+        assert (pair.left[0], pair.right[0]) == (int(left), int(right))
+        assert np.float32(lam).view(np.uint32) == int(bits, 16)
+        # Machines may differ by two units in the last place.
+        assert abs(int(pair.lam.view(np.uint32)[0]) - int(bits, 16)) <= 2
+
+
+def test_the_formats_vectors_of_the_digests_are_the_codes(tmp_path: Path) -> None:
+    texts, ids, teacher = re.findall(r"^\|.*\| `([0-9a-f]{64})` \|$", FORMAT, re.MULTILINE)
+    labels = np.array([1], np.int64)
+    assert texts == texts_sha256([("good", "né")], labels)
+    rows = Ragged.from_rows([[101, 7, 102]], np.int32), Ragged.from_rows([[0, 0, 0]], np.int8)
+    assert ids == Examples(*rows, labels).ids_sha256()
+    (tmp_path / "config.json").write_bytes(b"{}")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    assert teacher == files_sha256(tmp_path, ["model.safetensors", "config.json"])
 
 
 def test_the_readme_shows_the_layout_of_a_cache(

@@ -34,7 +34,7 @@ class Thing(Value, frozen=True):
     number: float
     name: str
     digest: Sha256 = "0" * 64
-    table: dict[str, float] = {}
+    table: dict[str, float] = {}  # noqa: RUF012 - a Struct copies it
 
 
 @settings(derandomize=True, deadline=None, database=None, max_examples=150)
