@@ -37,7 +37,7 @@ class Line:
 def teacher_line(cache: Path, folder: Path, seconds: float | None) -> Line:
     """Return the teacher's line, with the sealed metric of the cache."""
     scores = _read(cache / "MANIFEST.json")["scores"]
-    metric = _read(cache / "cache.json")["about"]["metric"]
+    metric = _read(cache / "cache.json")["metric"]
     split = next(name for name in scores if name != "train")
     return Line("teacher", scores[split][metric], None, parameters(folder), seconds)
 
@@ -93,10 +93,12 @@ def main(cache: Path, teacher: Path, students: list[Path]) -> None:
     seconds = teacher.with_suffix(".seconds")
     taken = float(seconds.read_text()) if seconds.is_file() else None
     lines = [teacher_line(cache, teacher, taken), *(student_line(folder) for folder in students)]
-    about = _read(cache / "cache.json")["about"]
+    header = _read(cache / "cache.json")
     rows = _read(cache / "MANIFEST.json")["rows"]
-    title = f"{about['task']}: {rows['originals']} originals and {rows['pairs']} pairs cached"
-    Console().print(table(about["metric"], title, lines))
+    title = (
+        f"{header['about']['task']}: {rows['originals']} originals and {rows['pairs']} pairs cached"
+    )
+    Console().print(table(header["metric"], title, lines))
 
 
 if __name__ == "__main__":

@@ -53,11 +53,6 @@ class Setup:
     settings: dict[str, Any]
     digest: str
 
-    @property
-    def steps(self) -> int:
-        """Steps of all epochs."""
-        return self.epochs * self.order.steps_per_epoch
-
     def state(self, at: Position) -> State:
         """Return the state of a run at a position."""
         return State(self.caches[0].pin, self.digest, at.epoch, at.step)

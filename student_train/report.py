@@ -54,7 +54,7 @@ def result_of(options: TrainOptions, setup: Setup, run: Run, accelerator: Any) -
             labels=tuple(model.config.id2label.values()),
         ),
         seconds=round(run.seconds, 3),
-        steps=setup.steps,
+        steps=setup.epochs * setup.order.steps_per_epoch,
         mixes_trained=mixes,
         pairs_seen=min(mixes, setup.order.pairs),
         pairs_in_cache=cache.seal.rows.pairs,

@@ -45,7 +45,7 @@ class Batches(IterableDataset[dict[str, Tensor]]):
 
     With a `DataLoader`, pass `batch_size=None`; with `Trainer`, `per_device_train_batch_size=1`,
     `data_collator=collate` and `remove_unused_columns=False`. `Trainer` distributes whole batches
-    among its processes itself: there, pass `rank=0, world=1`.
+    among its processes itself: there, pass `rank=0, world=1`. Loader workers must be forked.
 
     Args:
         caches: A folder or an opened cache, or several, whose logits are averaged.

@@ -58,12 +58,8 @@ def train(options: TrainOptions, observe: Observe | None = None) -> TrainResult 
     checkpoint = checkpoints.last(out) if options.resume else None
 
     setup = prepare(options, accelerator, checkpoint)
-    student, order, objective, steps = (
-        setup.start.student,
-        setup.order,
-        setup.objective,
-        setup.steps,
-    )
+    student, order, objective = setup.start.student, setup.order, setup.objective
+    steps = setup.epochs * order.steps_per_epoch
     run, at = begin(setup, checkpoint)
     groups = parameter_groups(student, options.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=options.learning_rate)

@@ -18,9 +18,9 @@ from click.testing import CliRunner
 import mixkd
 from mixkd.shared import plan
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.canonical import dumps, sha256_hex
 from mixkd.shared.examples import Examples, Ragged, texts_sha256
-from mixkd.shared.models.files import files_sha256
+from mixkd.shared.json_values import dumps, sha256_hex
+from mixkd.shared.models.digest import files_sha256
 from mixkd.shared.random import philox_words
 from mixkd.student_train.cli import train_student
 from mixkd.student_train.objective.terms import PRESETS

@@ -110,7 +110,7 @@ def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cache = model(
         tmp_path / "cache",
         MANIFEST={"scores": scores, "rows": {"originals": 12, "pairs": 40}},
-        cache={"about": {"metric": "accuracy", "task": "reviews"}},
+        cache={"metric": "accuracy", "about": {"task": "reviews"}},
     )
     student = model(
         tmp_path / "student",

@@ -331,8 +331,8 @@ def test_two_caches_give_their_mean(
 def test_logits_of_other_examples_are_refused(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = Cache.originals
-    monkeypatch.setattr(Cache, "originals", lambda self: {k: -v for k, v in stored(self).items()})
+    stored = Cache.logits
+    monkeypatch.setattr(Cache, "logits", lambda self, split="train": -stored(self, split))
     with pytest.raises(AlignmentError, match="from the stored logits and labels"):
         train(options(cache, tmp_path / "student"))
 
