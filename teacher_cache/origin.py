@@ -1,66 +1,41 @@
-"""Where a teacher comes from: files of its own, or an object in memory. Nothing is loaded yet."""
+"""Where a teacher comes from: files of its own, or an object in memory. Nothing is loaded yet.
+
+Origins of files are plain values: another process can be sent one and load the same teacher.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mixkd.shared.mixup import MaskRule
 from mixkd.shared.models.checkpoint import checkpoint_sha256, read_config
 from mixkd.shared.models.digest import model_sha256
 from mixkd.shared.models.locate import Checkpoint
-from mixkd.shared.models.tokenizer import load_tokenizer
-from mixkd.teacher_cache.scorer import ScorerSpec
+from mixkd.shared.models.tokenizer import check_vocabulary, load_tokenizer
 from mixkd.teacher_cache.teacher import Teacher
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-class TeacherOrigin(Protocol):
-    """A teacher before it is loaded."""
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        ...
-
-    @property
-    def about(self) -> dict[str, str]:
-        """Names and revisions for people; no local path."""
-        ...
-
-    def config(self) -> dict[str, Any]:
-        """Return its configuration, as in config.json."""
-        ...
-
-    def sha256(self) -> str:
-        """Compute the digest that is its identity."""
-        ...
-
-    def tokenizer(self) -> Any:
-        """Return its tokenizer."""
-        ...
-
-    def load(self, columns: tuple[int, ...], mask: MaskRule, longest: int, device: str) -> Teacher:
-        """Load it, in float32."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class SavedTeacher:
-    """A teacher in a folder or on the Hub."""
+    """A teacher in a folder or on the Hub.
+
+    Attributes:
+        name: What the user called it.
+        about: Its Hub id and revision, or the folder's own name; no local path.
+    """
 
     checkpoint: Checkpoint
 
     @property
     def name(self) -> str:
-        """What the user called it."""
         return self.checkpoint.name
 
     @property
     def about(self) -> dict[str, str]:
-        """Its Hub id and revision, or the folder's own name."""
         return self.checkpoint.about
 
     def config(self) -> dict[str, Any]:
@@ -68,7 +43,7 @@ class SavedTeacher:
         return read_config(self.checkpoint)
 
     def sha256(self) -> str:
-        """Compute the digest over config.json and the weight files."""
+        """Compute its identity: the digest over config.json and the weight files."""
         return checkpoint_sha256(self.checkpoint)
 
     def tokenizer(self) -> Any:
@@ -76,13 +51,39 @@ class SavedTeacher:
         return load_tokenizer(self.checkpoint)
 
     def load(self, columns: tuple[int, ...], mask: MaskRule, longest: int, device: str) -> Teacher:
-        """Load it from its files, in float32."""
-        return ScorerSpec(self.name, columns, mask, longest, device).load()
+        """Load it onto a device, in float32.
+
+        Args:
+            columns: For each class of the cache, the teacher's label.
+            longest: Tokens of the longest example.
+
+        Raises:
+            ModelError, UntrainedHeadError, DeviceMemoryError: Naming the teacher.
+        """
+        tokenizer = self.tokenizer()
+        teacher = Teacher.load(
+            self.checkpoint,
+            columns,
+            mask=mask,
+            max_length=longest,
+            tokenizer_pad_id=tokenizer.pad_token_id,
+            device=device,
+        )
+        check_vocabulary(  # students would inherit both
+            teacher.name,
+            tokenizer,
+            teacher.model.get_input_embeddings().weight.shape[0],
+            do="call model.resize_token_embeddings(len(tokenizer)) and save the model again",
+        )
+        return teacher
 
 
 @dataclass(frozen=True, slots=True)
 class TeacherInMemory:
-    """A teacher that is an object already; see `Teacher.from_model` for what it must have."""
+    """A teacher that is an object already; see `Teacher.from_model` for what it must have.
+
+    The methods are those of `SavedTeacher`.
+    """
 
     model: nn.Module
     its_tokenizer: Any
@@ -90,7 +91,6 @@ class TeacherInMemory:
 
     @property
     def about(self) -> dict[str, str]:
-        """Its class."""
         return {"teacher": f"{type(self.model).__name__} in memory"}
 
     def config(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class TeacherInMemory:
         return table
 
     def sha256(self) -> str:
-        """Compute the digest over its state and configuration."""
+        """Compute its identity: the digest over its state and configuration."""
         return model_sha256(self.model)
 
     def tokenizer(self) -> Any:
@@ -118,3 +118,6 @@ class TeacherInMemory:
             max_length=longest,
             device=None if device == "auto" else device,
         )
+
+
+TeacherOrigin = SavedTeacher | TeacherInMemory

@@ -7,9 +7,8 @@ from pathlib import Path
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.rerun import rerun
 from mixkd.shared.cache.verify import Finding
-from mixkd.shared.models.checkpoint import checkpoint_sha256
 from mixkd.shared.models.locate import locate
-from mixkd.teacher_cache.scorer import ScorerSpec
+from mixkd.teacher_cache.origin import SavedTeacher
 
 FLOAT32_TOLERANCE = 1e-4
 LOW_PRECISION_FACTOR = 4
@@ -22,23 +21,17 @@ def verify_with_teacher(root: Path, name: str, rows: int, device: str) -> list[F
     """
     cache = Cache.open(root)
     identity = cache.identity
-    checkpoint = locate(name)
-    sha256 = checkpoint_sha256(checkpoint)
+    origin = SavedTeacher(locate(name))
+    sha256 = origin.sha256()
     if sha256 != identity.teacher.sha256:
         return [
             Finding(
-                f"{checkpoint.name}: expected the teacher {identity.teacher.sha256[:12]}, "
+                f"{origin.name}: expected the teacher {identity.teacher.sha256[:12]}, "
                 f"found {sha256[:12]}; name the one the cache was made with"
             )
         ]
-    spec = ScorerSpec(
-        teacher=name,
-        columns=identity.teacher.columns,
-        mask=identity.mixup.mask,
-        longest=max(int(cache.examples(split).lengths.max()) for split in cache.splits),
-        device=device,
-    )
-    teacher = spec.load()
+    longest = max(int(cache.examples(split).lengths.max()) for split in cache.splits)
+    teacher = origin.load(identity.teacher.columns, identity.mixup.mask, longest, device)
     lower = any(record.made.dtype != "float32" for record in cache.seal.shards)
     stated = cache.about.get("dtype_difference", 0.0)
     difference = float(stated) if lower and isinstance(stated, int | float) else 0.0

@@ -1,8 +1,6 @@
-"""From a spec to a scorer: the teacher, loaded, probed, in the number format of its pass."""
+"""From a loaded teacher to a scorer, in the number format of its pass."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,9 +8,6 @@ from mixkd.shared import plan
 from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.records import Made
 from mixkd.shared.examples import Examples
-from mixkd.shared.mixup import MaskRule
-from mixkd.shared.models.locate import locate
-from mixkd.shared.models.tokenizer import check_vocabulary, load_tokenizer
 from mixkd.teacher_cache.scoring import Scorer
 from mixkd.teacher_cache.teacher import Teacher
 
@@ -20,53 +15,6 @@ BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 DEFAULT_BATCH_TOKENS = 8192
 DTYPE_PROBE_ROWS = 32
 DTYPE_PROBE_MIXES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class ScorerSpec:
-    """All that a process needs to load the teacher of a cache; plain values, so it can be sent.
-
-    Attributes:
-        teacher: Folder or Hub id.
-        columns: For each class of the cache, the teacher's label.
-        mask: Which positions of a mix are visible.
-        longest: Tokens of the longest example.
-        device: auto, cpu, cuda, cuda:1, …
-        dtype: Number format of the pass; `auto` is decided on a probe batch.
-        batch_tokens: Budget of a batch; None takes the device's default.
-    """
-
-    teacher: str
-    columns: tuple[int, ...]
-    mask: MaskRule
-    longest: int
-    device: str = "auto"
-    dtype: str = "float32"
-    batch_tokens: int | None = None
-
-    def load(self) -> Teacher:
-        """Load the teacher onto its device, in float32.
-
-        Raises:
-            ModelError, UntrainedHeadError, DeviceMemoryError: Naming the teacher.
-        """
-        checkpoint = locate(self.teacher)
-        tokenizer = load_tokenizer(checkpoint)
-        teacher = Teacher.load(
-            checkpoint,
-            self.columns,
-            mask=self.mask,
-            max_length=self.longest,
-            tokenizer_pad_id=tokenizer.pad_token_id,
-            device=self.device,
-        )
-        check_vocabulary(  # students would inherit both
-            teacher.name,
-            tokenizer,
-            teacher.model.get_input_embeddings().weight.shape[0],
-            do="call model.resize_token_embeddings(len(tokenizer)) and save the model again",
-        )
-        return teacher
 
 
 def choose_dtype(teacher: Teacher, requested: str, train: Examples, identity: Identity) -> float:

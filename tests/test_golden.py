@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.plan import pairs
-from tests.goldens import make
+from tests.goldens import make, reader
 
 GOLDENS = Path(__file__).parent / "goldens"
 SEALS = {
@@ -43,3 +45,24 @@ def test_the_same_job_gives_the_same_seal(shard_format: str, tmp_path: Path) -> 
     made = make.make(tmp_path / "cache", shard_format)
     golden = GOLDENS / f"format-1-{shard_format}" / "MANIFEST.json"
     assert (made / "MANIFEST.json").read_bytes() == golden.read_bytes()
+
+
+@pytest.mark.parametrize("shard_format", make.FORMATS)
+def test_a_reader_written_from_the_page_of_the_format_reads_the_same(shard_format: str) -> None:
+    root = GOLDENS / f"format-1-{shard_format}"
+    source = Path(reader.__file__).read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 60
+    assert "mixkd" not in re.sub(r'""".*?"""', "", source, flags=re.DOTALL)
+    found, cache = reader.read(root), Cache.open(root)
+    assert found["pin"] == cache.pin
+    assert found["scores"] == cache.seal.scores
+    assert found["header"] == json.loads(cache.header.to_bytes())
+    pairs = cache.pairs()
+    for name in ("left", "right", "lam", "logits"):
+        np.testing.assert_array_equal(found["pairs"][name], getattr(pairs, name))
+    for number, split in enumerate(cache.splits):
+        logits = found["originals"]["logits"][found["originals"]["split"] == number]
+        np.testing.assert_array_equal(logits, cache.logits(split))
+        ids = cache.examples(split).input_ids
+        listed = [ids[row].tolist() for row in range(len(cache.examples(split)))]
+        assert found["examples"][split]["input_ids"].to_pylist() == listed

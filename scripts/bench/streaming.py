@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.student_train.batches import JoinedPairs
+from mixkd.student_train.joined import JoinedPairs
 from mixkd.student_train.order import Order
 from scripts.bench.synthetic import expected, table
 

@@ -79,6 +79,7 @@ class CacheFolder:
         except UnsealedError:
             equal = False
         if not equal:
+            self.header()  # an older layout is named as such
             raise DamagedFileError(
                 self.root / MANIFEST,
                 expected=f"a content equal to {seal_name(pin)}",

@@ -18,6 +18,8 @@ from mixkd.shared.plan import PLAN_VERSION
 HEADER = "cache.json"
 HEADER_LIMIT_BYTES = 16 * 2**20
 CLASSES_LIMIT = 65_536
+SPLITS_LIMIT = 127  # numbered in an int8 column
+TRAIN_LIMIT = 2**32  # numbered in uint32 columns
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 SplitName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,40}\Z")]
 CoveredPath = Annotated[
@@ -123,8 +125,10 @@ class Identity(Value, frozen=True, kw_only=True, dict=True):
         names = [split.name for split in self.splits]
         if names[:1] != ["train"] or len(set(names)) != len(names) or len(names) < 2:
             raise malformed(where, "splits train and at least one more, each once", names)
-        if self.n_train < 2:
-            raise malformed(where, "two train examples", self.n_train)
+        if len(names) > SPLITS_LIMIT:
+            raise malformed(where, f"at most {SPLITS_LIMIT} splits", len(names))
+        if not 2 <= self.n_train <= TRAIN_LIMIT:
+            raise malformed(where, f"two train examples, at most {TRAIN_LIMIT}", self.n_train)
         if len(set(self.label_names)) != len(self.label_names):
             raise malformed(where, "distinct label names", f"{len(self.label_names)} names")
         if not 1 <= self.classes <= CLASSES_LIMIT:

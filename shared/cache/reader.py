@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from mixkd.shared.cache.rows import rows_by_split
 from mixkd.shared.cache.seal import MANIFEST, Seal, seal_name
 from mixkd.shared.errors import AlignmentError, MalformedError, MissingFileError, UsageError
 from mixkd.shared.examples import Examples
+from mixkd.shared.json_values import COUNT_LIMIT
 from mixkd.shared.metrics import metrics
 from mixkd.shared.pairs import PairTable
 from mixkd.shared.publish import is_temporary
@@ -120,11 +122,8 @@ class Cache:
         """
         stop = self.seal.rows.pairs if stop is None else min(stop, self.seal.rows.pairs)
         tables = [PairTable.none(self.identity.classes, self.identity.logits_dtype)]
-        for record in self.pair_records:
-            if record.start < stop and record.stop > start:
-                (rows,) = rows_by_split(self.identity, self.read(record))
-                inside = slice(max(0, start - record.start), stop - record.start)
-                tables.append(rows.pairs[inside])
+        for first, table in self._pair_tables(start, stop):
+            tables.append(table[max(0, start - first) : stop - first])
         return PairTable.concatenate(tables)
 
     def read(self, record: Record) -> Columns:
@@ -137,14 +136,26 @@ class Cache:
         return self._folder.shard(record, self.identity)
 
     def to_dataset(self, name: str = "train") -> datasets.Dataset:
-        """Return a split, with the teacher's logits, or the pairs as a `datasets.Dataset`.
+        """Return a split or the pairs, with the teacher's logits, without copying a column.
 
         Args:
             name: A split, or "pairs".
-        """
-        from mixkd.shared.cache.dataset import to_dataset
 
-        return to_dataset(self, name)
+        Raises:
+            UsageError: If there is no such split.
+        """
+        from mixkd.shared.cache.dataset import pairs_dataset, split_dataset
+
+        if name == "pairs":
+            return pairs_dataset([table for _, table in self._pair_tables()] or [self.pairs()])
+        if name not in self.splits:
+            raise UsageError(
+                "to_dataset",
+                expected=f"one of {', '.join((*self.splits, 'pairs'))}",
+                found=name,
+                do="choose one of these",
+            )
+        return split_dataset(self.examples(name), self.logits(name), self.identity.label_names)
 
     def check_alignment(self) -> dict[str, dict[str, float]]:
         """Recompute the scores of the stored logits joined with the stored labels.
@@ -193,6 +204,15 @@ class Cache:
     def tokenizer_folder(self) -> Path:
         """Return the folder of the teacher's tokenizer, its files checked."""
         return self._covered_folder("tokenizer")
+
+    def _pair_tables(
+        self, start: int = 0, stop: int = COUNT_LIMIT
+    ) -> Iterator[tuple[int, PairTable]]:
+        """The shards of pairs that hold rows of [start, stop), with their first rows."""
+        for record in self.pair_records:
+            if record.start < stop and record.stop > start:
+                (rows,) = rows_by_split(self.identity, self.read(record))
+                yield record.start, rows.pairs
 
     @property
     def _problem_type(self) -> str:

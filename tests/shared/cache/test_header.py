@@ -77,6 +77,15 @@ def test_differences_name_both_sides(file: Header) -> None:
     assert file.identity.differences(file.identity) == []
 
 
+def test_the_layout_before_the_first_release(file: Header) -> None:
+    """Its header had no digests, and kept the format of shards in its free text."""
+    value = json.loads(file.to_bytes())
+    value["about"] = {"task": "x", "shard_format": value.pop("shard_format")}
+    del value["files"], value["metric"], value["identity"]["mixup"]["partners"]
+    with pytest.raises(VersionError, match=r"used before the first release; build the cache again"):
+        Header.from_bytes(dumps(value), "cache.json")
+
+
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "unknown key": (lambda v: v.update(extra=1), r"no key `extra` in `\$`"),
     "missing key": (lambda v: v.pop("shard_rows"), r"a key `shard_rows` in `\$`"),
@@ -112,6 +121,16 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no rows": (
         lambda v: v["identity"]["splits"][1].update(rows=0),
         r"at `\$\.identity\.splits\[1\]\.rows`",
+    ),
+    "many train rows": (
+        lambda v: v["identity"]["splits"][0].update(rows=2**40),
+        "two train examples, at most",
+    ),
+    "many splits": (
+        lambda v: v["identity"]["splits"].extend(
+            {**v["identity"]["splits"][1], "name": f"s{k}"} for k in range(127)
+        ),
+        "at most 127 splits",
     ),
     "one train row": (lambda v: v["identity"]["splits"][0].update(rows=1), "two train examples"),
     "train missing": (lambda v: v["identity"]["splits"].pop(0), "splits train and"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from mixkd.shared.cache.codecs.base import columns_equal
 from mixkd.shared.cache.folder import CacheFolder, original_keys
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import (
     AlignmentError,
     DamagedFileError,
@@ -23,8 +25,9 @@ from mixkd.shared.errors import (
     UnsafeFileError,
     UnsealedError,
     UsageError,
+    VersionError,
 )
-from mixkd.shared.json_values import sha256_hex
+from mixkd.shared.json_values import dumps, sha256_hex
 from tests.caches import build, seal
 from tests.hostile.sign import sign
 from tests.numpy_caches import FORMATS, Scorer, accept, expected_logits, job, planned, score, sealed
@@ -314,3 +317,65 @@ def test_nothing_is_written_and_nothing_else_is_opened(root: Path) -> None:
     for name in names(root):
         read(root, name)
     assert sorted(path.relative_to(root) for path in root.rglob("*")) == before
+
+
+def test_a_cache_of_the_layout_before_the_first_release(root: Path) -> None:
+    """Whatever is opened first, the message says how to go on."""
+    header = json.loads((root / "cache.json").read_bytes())
+    header["about"]["shard_format"] = header.pop("shard_format")
+    (root / "cache.json").write_bytes(dumps(header))
+    (root / "MANIFEST.json").write_bytes(b"{}\n")
+    with pytest.raises(VersionError, match="before the first release; build the cache again"):
+        Cache.open(root)
+
+
+def test_where_the_client_of_the_hub_puts_it(root: Path, tmp_path: Path) -> None:
+    """Snapshots are links to blobs that are named by their digests."""
+    blobs, snapshot = tmp_path / "hub" / "blobs", tmp_path / "hub" / "snapshots" / "0123"
+    blobs.mkdir(parents=True)
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        blob = blobs / sha256_hex(path.read_bytes())
+        blob.write_bytes(path.read_bytes())
+        link = snapshot / path.relative_to(root)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(blob, link.parent))
+    cache = Cache.open(snapshot)
+    cache.check_alignment()
+    assert len(cache.pairs()) == cache.seal.rows.pairs
+    for name in names(snapshot):
+        read(snapshot, name)
+    assert verify_cache(snapshot, deep=True) == []
+
+
+def test_pairs_are_any_range_of_rows(whole: Path) -> None:
+    cache, made = Cache.open(whole), job(whole)
+    for start, stop in ((0, 40), (3, 20), (16, 17), (39, 99), (40, 40)):
+        rows = planned(made, start, min(stop, 40))
+        found = cache.pairs(start, stop)
+        np.testing.assert_array_equal(found.left, rows.left)
+        np.testing.assert_array_equal(found.lam, rows.lam)
+        assert found.known_logits.shape == (len(rows), 2)
+
+
+@pytest.mark.parametrize("name", ["train", "validation", "pairs"])
+def test_as_a_data_set_without_a_copy(whole: Path, name: str) -> None:
+    cache = Cache.open(whole)
+    found = cache.to_dataset(name)
+    logits = cache.pairs().known_logits if name == "pairs" else cache.logits(name)
+    np.testing.assert_array_equal(np.array(found["teacher_logits"]), logits)
+    if name == "pairs":
+        assert found["left"][:] == cache.pairs().left.tolist()
+    else:
+        assert found.features["label"].names == ["class 0", "class 1"]
+        assert found["input_ids"][3] == cache.examples(name).input_ids[3].tolist()
+        held = found.data.column("input_ids").chunk(0).values.buffers()[1].address
+        assert held == cache.examples(name).input_ids.flat.ctypes.data
+    with pytest.raises(UsageError, match="expected one of train, validation, pairs, found test"):
+        cache.to_dataset("test")
+
+
+def test_it_says_what_it_is(whole: Path) -> None:
+    cache = Cache.open(whole)
+    told = "30 train, 12 validation, 40 pairs, 2 classes, pin"
+    assert told in repr(cache)
+    assert cache.pin[:12] in repr(cache)

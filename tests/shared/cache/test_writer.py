@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import os
 import threading
 import time
 from pathlib import Path
@@ -233,3 +235,21 @@ def test_a_committer_that_nobody_leaves_with_work(tmp_path: Path) -> None:
         committer.put("originals", (0, 16), columns)
     assert (committer.rows, committer.rows_lost) == (16, 0)
     assert time.monotonic() - began < 5
+
+
+def test_an_extension_opens_each_record_at_most_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = sealed(tmp_path / "cache", 12 * SHARD_ROWS)
+    assert len(list((root / "commits").iterdir())) == 15
+    opened: collections.Counter[str] = collections.Counter()
+    real = os.open
+
+    def counted(path: Any, *arguments: Any, **more: Any) -> int:
+        opened[str(path)] += "/commits/" in str(path) and str(path).endswith(".json")
+        return real(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "open", counted)
+    sealed(root, 20 * SHARD_ROWS)
+    assert sum(opened.values()) >= 15
+    assert max(opened.values()) <= 2
