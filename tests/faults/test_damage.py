@@ -160,7 +160,7 @@ def test_a_seal_of_another_digest(root: Path) -> None:
     value = json.loads((root / "MANIFEST.json").read_bytes())
     value["rows"]["pairs"] -= 1
     (root / "MANIFEST.json").write_bytes(dumps(value))
-    with pytest.raises(MixkdError, match="digest of its own content"):
+    with pytest.raises(MixkdError, match="expected a content equal to seals/"):
         read_all(root)
 
 
@@ -203,7 +203,8 @@ def test_a_newer_format(root: Path, version: int) -> None:
 @pytest.mark.parametrize("version", [0, -1, True, "1", None, 1.0])
 def test_no_format_at_all(root: Path, version: object) -> None:
     sign(root, edit=lambda seal: seal.update(format=version))
-    with pytest.raises(MixkdError, match="expected format 1"):
+    expected = "format 1" if type(version) is int else r"`int` at `\$.format`"
+    with pytest.raises(MixkdError, match=f"expected {expected}"):
         Cache.open(root)
 
 
