@@ -109,13 +109,16 @@ def _unsealed(folder: CacheFolder, identity: Identity, name: str, deep: bool) ->
 
 
 def _without_seal(folder: CacheFolder, deep: bool) -> list[Finding]:
-    """What can be said of a cache that does not open: each record, and its shard."""
+    """What can be said of a cache that does not open: each seal, each record, and its shard."""
     try:
         identity = folder.header().identity
     except MixkdError as error:
         return [Finding(str(error))]
     names = folder.names(COMMITS)
-    checks = [partial(_unsealed, folder, identity, name, deep) for name in names]
+    checks: list[Check] = [
+        *(partial(folder.seal, name) for name in folder.names(SEALS)),
+        *(partial(_unsealed, folder, identity, name, deep) for name in names),
+    ]
     return [Finding(message) for message in _messages(checks)]
 
 
