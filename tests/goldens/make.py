@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,7 @@ def examples(rows: int, seed: int) -> Examples:
     )
 
 
-def job(root: Path, shard_format: str, pairs: int = PAIRS) -> Job:
+def job(root: Path, shard_format: str, pairs: int = PAIRS, **changes: Any) -> Job:
     return caches.job(
         root,
         {"train": examples(20, 1), "validation": examples(8, 2)},
@@ -62,6 +63,7 @@ def job(root: Path, shard_format: str, pairs: int = PAIRS) -> Job:
         teacher_sha256="0123456789abcdef" * 4,
         teacher_columns=(2, 0, 1),
         max_length=6,
+        **changes,
     )
 
 

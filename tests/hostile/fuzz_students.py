@@ -41,10 +41,7 @@ def good_caches(folder: Path) -> dict[str, Path]:
 
 
 def run(seed: int, seconds: float) -> Report:
-    """Load cases 0, 1, … of a seed until the time is over, and at least `LEAST_CASES` of them.
-
-    The time begins when the loader is ready: importing torch may take longer than a short run.
-    """
+    """Load cases 0, 1, … of a seed until the time is over, and at least `LEAST_CASES` of them."""
     report = Report()
     with temporary_folder() as name:
         folder = Path(name)
