@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import mixkd
 from mixkd.shared import plan
+from mixkd.shared.cache.header import Header, Identity
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.records import Record
+from mixkd.shared.cache.seal import Seal
 from mixkd.shared.examples import Examples, Ragged, texts_sha256
 from mixkd.shared.json_values import dumps, sha256_hex
 from mixkd.shared.models.digest import files_sha256
@@ -228,3 +232,18 @@ def test_quickstart_refuses_what_it_does_not_know(arguments: list[str]) -> None:
     )
     assert found.returncode == 2
     assert found.stderr.startswith("usage: ./scripts/quickstart")
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("key of the header", Header),
+        ("key of the identity", Identity),
+        ("key of a record", Record),
+        ("key of a seal", Seal),
+    ],
+)
+def test_the_formats_tables_have_the_keys_of_the_code(heading: str, kind: type) -> None:
+    """What the code decodes is what the page lists, at the top level of each file."""
+    listed = {re.split(r"[.\[]", key)[0] for key in keys_of_table(heading)}
+    assert listed == {field.encode_name for field in msgspec.structs.fields(kind)}

@@ -275,6 +275,9 @@ class Cache:
             raise self._contradiction(f"fingerprint and originals of {HEADER}, {expected}", found)
         if self.seal.files != tuple(sorted([covered, *self.header.files])):
             raise self._contradiction(f"the files of {HEADER}", "different files or digests")
+        formats = {record.codec.name for record in self.seal.shards}
+        if formats != {self.header.shard_format}:
+            raise self._contradiction(f"{self.header.shard_format} shards only", sorted(formats))
         self._folder.check_sizes(self.seal.shards, self.identity)
 
     def _contradiction(self, expected: str, found: object) -> MalformedError:

@@ -379,3 +379,13 @@ def test_it_says_what_it_is(whole: Path) -> None:
     told = "30 train, 12 validation, 40 pairs, 2 classes, pin"
     assert told in repr(cache)
     assert cache.pin[:12] in repr(cache)
+
+
+def test_shards_of_the_other_format(root: Path, wholes: dict[str, Path]) -> None:
+    """The header says which format all shards have."""
+    other = "hdf5" if Cache.open(root).header.shard_format == "arrow" else "arrow"
+    record = json.loads((wholes[other] / "commits" / "pairs-000000032.json").read_bytes())
+    shutil.copy(wholes[other] / record["file"], root / "data")
+    signed(root, lambda value: value["shards"].__setitem__(-1, record))
+    with pytest.raises(MalformedError, match=r"MANIFEST\.json: expected \w+ shards only"):
+        Cache.open(root)
