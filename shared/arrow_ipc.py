@@ -21,7 +21,7 @@ FOOTER_LIMIT_BYTES = 64 * 1024
 
 
 def encode_batch(batch: pa.RecordBatch) -> bytes:
-    """An IPC *file*: a stream cut at a batch boundary would read as complete, a file does not."""
+    """Write an IPC *file*: a stream cut at a batch boundary would read as complete."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
@@ -35,7 +35,7 @@ def decode_batch(
     where: object,
     body_bytes: int | None = None,
 ) -> pa.RecordBatch:
-    """The one record batch of an IPC file, without copying it.
+    """Decode the one record batch of an IPC file, without copying it.
 
     Args:
         data: A bytes-like object that outlives the batch.
@@ -77,7 +77,7 @@ def decode_batch(
 
 
 def _null_count(column: pa.Array) -> int:
-    """Nulls in a column and in its lists: a list's items may be null in any schema."""
+    """Count nulls in a column and in its lists, whose items may be null in any schema."""
     listed = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
     return int(column.null_count + (column.values.null_count if listed else 0))
 
@@ -88,7 +88,7 @@ def _check_frame(data: Any, where: object) -> None:
 
 
 def _check_end(data: Any, stream_end: int, where: object) -> None:
-    """After the batch: end of stream, a footer of the stated size, the magic, and nothing else."""
+    """Require an end of stream, a footer of the stated size and the magic, and nothing else."""
     tail = memoryview(data)[stream_end:]
     if bytes(tail[: len(END_OF_STREAM)]) != END_OF_STREAM:
         raise _malformed(where, "one record batch", "more data behind it")
@@ -130,7 +130,7 @@ def _follow(buffer: bytes, position: int) -> int:
 
 
 def _table_field(buffer: bytes, table: int, slot: int) -> int | None:
-    """Position of a flatbuffer table's field, None where it is absent.
+    """Find the position of a flatbuffer table's field, None where it is absent.
 
     Layout: https://flatbuffers.dev/internals/ ; the message's tables: Arrow's Message.fbs, where
     Message.header is slot 2, RecordBatch.length slot 0 and RecordBatch.compression slot 3.

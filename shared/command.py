@@ -37,7 +37,7 @@ def main(command: click.Command) -> None:
 
 
 def shown(lines: list[str]) -> str:
-    """Lines for a terminal, with control characters from files made visible."""
+    """Join lines for a terminal, with control characters from files made visible."""
     return "\n".join(map(printable, lines))
 
 

@@ -21,7 +21,7 @@ def printable(value: object) -> str:
 
 
 def short(text: str) -> str:
-    """The beginning of a long text: a hostile file may name thousands of things that are wrong."""
+    """Cut a long text: a hostile file may name thousands of things that are wrong."""
     return text if len(text) <= SHOWN_LIMIT else f"{text[: SHOWN_LIMIT - 1]}…"
 
 
@@ -92,11 +92,11 @@ class DiskError(MixkdError):
 
 
 class DifferentCacheError(MixkdError):
-    """The output holds a cache of another identity."""
+    """The output holds a cache of a different identity."""
 
 
 class MissingFileError(MixkdError):
-    """A file that the cache must have is not there."""
+    """A file that the cache must have does not exist."""
 
 
 class DamagedFileError(MixkdError):

@@ -37,11 +37,11 @@ class Ragged:
         return self.flat[self.offsets[row] : self.offsets[row + 1]]
 
     def lengths(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Of the chosen rows, int64 [len(rows)]."""
+        """Return the lengths of the chosen rows, int64 [len(rows)]."""
         return self.offsets[rows + 1] - self.offsets[rows]
 
     def padded(self, rows: npt.ArrayLike, width: int, pad: int) -> npt.NDArray[np.int64]:
-        """The chosen rows, padded on the right: int64 [len(rows), width]."""
+        """Return the chosen rows, padded on the right: int64 [len(rows), width]."""
         rows = np.asarray(rows)
         lengths = self.lengths(rows)
         inside = np.arange(width) < lengths[:, None]
@@ -116,7 +116,7 @@ class Examples:
 
     @classmethod
     def from_bytes(cls, data: Any, rows: int, problem_type: str, where: object) -> Examples:
-        """The examples in an Arrow IPC file's bytes, which must outlive them; nothing is copied.
+        """Decode an Arrow IPC file's bytes, which must outlive the examples; nothing is copied.
 
         Raises:
             MalformedError: If the bytes are anything but examples.
@@ -162,7 +162,7 @@ class Examples:
                 )
 
     def ids_sha256(self) -> str:
-        """sha256 over the ordered (input_ids, token_type_ids, label), rows framed by their length.
+        """Digest the ordered (input_ids, token_type_ids, label), rows framed by their length.
 
         Per row, little-endian: uint32 number of ids, the int32 ids, the int8 types where there are
         any, the label as int64 or float32.
@@ -178,7 +178,7 @@ class Examples:
         return digest.hexdigest()
 
     def texts_sha256(self) -> str | None:
-        """sha256 over the ordered (texts, label), None where the texts were left out."""
+        """Digest the ordered (texts, label); None where the texts were left out."""
         if self.text_a is None:
             return None
         columns = [column.to_pylist() for column in (self.text_a, self.text_b) if column]
@@ -186,7 +186,7 @@ class Examples:
 
 
 def texts_sha256(texts: Iterable[tuple[str, ...]], labels: Array) -> str:
-    """sha256 over the ordered (texts, label): per text a uint32 length in bytes and its UTF-8."""
+    """Digest the ordered (texts, label): per text a uint32 length in bytes and its UTF-8."""
     digest = hashlib.sha256()
     for row, parts in enumerate(texts):
         for part in parts:
@@ -212,7 +212,7 @@ def _list_array(rows: Ragged) -> pa.ListArray:
 
 
 def _ragged(column: pa.ListArray) -> Ragged:
-    """Rows over the column's own buffers; offsets are widened so that arithmetic cannot wrap."""
+    """Make rows over the column's own buffers; wide offsets keep arithmetic from wrapping."""
     offsets = column.offsets.to_numpy().astype(np.int64)
     return Ragged(column.values.to_numpy(zero_copy_only=True), offsets)
 

@@ -45,7 +45,7 @@ def opened(root: Path, name: str) -> Iterator[int]:
 
 
 def read(root: Path, name: str, *, limit_bytes: int, size_bytes: int | None = None) -> bytes:
-    """The whole content of a file of at most `limit_bytes`, of exactly `size_bytes` if given."""
+    """Read a file of at most `limit_bytes` whole, of exactly `size_bytes` if given."""
     with opened(root, name) as descriptor:
         size = _checked_size(descriptor, root / name, limit_bytes, size_bytes)
         if not size:  # files of the system, such as a process's memory, say so and refuse a read
@@ -58,7 +58,7 @@ def read(root: Path, name: str, *, limit_bytes: int, size_bytes: int | None = No
 
 
 def mapped(root: Path, name: str, *, limit_bytes: int, size_bytes: int) -> mmap.mmap:
-    """The file's content as a read-only memory map, of exactly `size_bytes`, which are some."""
+    """Map a file of exactly `size_bytes`, more than 0, into memory, for reading."""
     with opened(root, name) as descriptor:
         _checked_size(descriptor, root / name, limit_bytes, size_bytes)
         if size_bytes == 0:
@@ -67,7 +67,7 @@ def mapped(root: Path, name: str, *, limit_bytes: int, size_bytes: int) -> mmap.
 
 
 def sha256(root: Path, name: str, *, limit_bytes: int, size_bytes: int) -> str:
-    """The digest of a file of exactly `size_bytes`, which may be none."""
+    """Digest a file of exactly `size_bytes`, which may be 0."""
     with opened(root, name) as descriptor:
         if not _checked_size(descriptor, root / name, limit_bytes, size_bytes):
             return hashlib.sha256().hexdigest()

@@ -37,7 +37,7 @@ class MixBatch:
     lam: Any
 
     def map(self, convert: Callable[[Any], Any]) -> MixBatch:
-        """The same batch with `convert` applied to each array, such as a move to a device."""
+        """Apply `convert` to each array, such as a move to a device."""
         values = (getattr(self, field.name) for field in fields(self))
         return MixBatch(*(None if value is None else convert(value) for value in values))
 
@@ -71,13 +71,13 @@ class InputEmbeddings:
 
 
 def mix(left: Any, right: Any, lam: Any) -> Any:
-    """`lam * left + (1 - lam) * right`, with lam [B] broadcast over the other dimensions."""
+    """Compute `lam * left + (1 - lam) * right`, lam [B] broadcast over the other dimensions."""
     lam = lam.reshape((-1,) + (1,) * (left.ndim - 1))
     return lam * left + (1 - lam) * right
 
 
 def mixed_mask(left_mask: Any, right_mask: Any, lam: Any, rule: MaskRule) -> Any:
-    """Attention mask [B, T]: either side's tokens, or those of the heavier side (ties: left)."""
+    """Mix masks [B, T]: either side's tokens, or those of the heavier side (ties: left)."""
     if rule == "union":
         return left_mask | right_mask
     left_is_heavier = (lam >= 0.5).reshape((-1, 1))
@@ -85,7 +85,7 @@ def mixed_mask(left_mask: Any, right_mask: Any, lam: Any, rule: MaskRule) -> Any
 
 
 def mixed_inputs(embeddings: InputEmbeddings, batch: MixBatch, rule: MaskRule) -> dict[str, Any]:
-    """What a model is called with: `inputs_embeds` float32 [B, T, D], `attention_mask` [B, T]."""
+    """Make a model's inputs: `inputs_embeds` float32 [B, T, D], `attention_mask` [B, T]."""
     left = embeddings(batch.left_ids, batch.left_types)
     right = embeddings(batch.right_ids, batch.right_types)
     return {

@@ -13,7 +13,7 @@ LARGEST = 2**53  # the largest whole number that every reader of JSON takes exac
 
 
 def option(name: str) -> str:
-    """`batch_size` -> `--batch-size`."""
+    """Turn `batch_size` into `--batch-size`."""
     return "--" + name.replace("_", "-")
 
 

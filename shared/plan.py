@@ -20,7 +20,7 @@ PLAN_VERSION = 1
 
 @functools.lru_cache(maxsize=2)  # the shards of a pass follow each other
 def pass_of_pairs(seed: int, index: int, examples: int, beta: float) -> PairTable:
-    """The block of pairs of pass `index`: every example once as left, with another one as right.
+    """Draw the pairs of pass `index`: every example once as left, with another one as right.
 
     lam is the inverse Beta(beta, beta) distribution function of a word, as in mixup (Zhang et al.,
     ICLR 2018, arXiv 1710.09412).
@@ -39,7 +39,7 @@ def pass_of_pairs(seed: int, index: int, examples: int, beta: float) -> PairTabl
 
 
 def pairs(start: int, stop: int, *, examples: int, seed: int, beta: float) -> PairTable:
-    """Rows [start, stop) of the endless list of pairs; at least two examples are needed."""
+    """Return rows [start, stop) of the endless list of pairs; it needs two examples."""
     first, last = start // examples, -(-stop // examples)
     blocks = [pass_of_pairs(seed, index, examples, beta) for index in range(first, last)]
     wanted = slice(start - first * examples, stop - first * examples)
@@ -49,7 +49,7 @@ def pairs(start: int, stop: int, *, examples: int, seed: int, beta: float) -> Pa
 def gaps(
     committed: Iterable[tuple[int, int]], target: int, shard_rows: int
 ) -> list[tuple[int, int]]:
-    """The ranges still to be computed below `target`, cut at multiples of `shard_rows`."""
+    """Find the ranges still to be computed below `target`, cut at multiples of `shard_rows`."""
     missing = []
     position = 0
     for start, stop in [*sorted(committed), (target, target)]:
@@ -62,7 +62,7 @@ def gaps(
 
 
 def complete_prefix(committed: Iterable[tuple[int, int]]) -> int:
-    """Rows from 0 on that are committed without a gap."""
+    """Count the rows from 0 on that are committed without a gap."""
     position = 0
     for start, stop in sorted(committed):
         if start != position:

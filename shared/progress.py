@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 @contextmanager
 def progress(total: int, label: str, unit: str) -> Iterator[Callable[[int], None]]:
-    """A function that is told how many units were done since it was called last."""
+    """Show progress; give a function that is told how many units were done since its last call."""
     if sys.stderr.isatty():
         yield from _bar(total, label, unit)
     else:
@@ -67,7 +67,7 @@ def _lines(total: int, label: str, unit: str) -> Iterator[Callable[[int], None]]
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say it: 45 s, 12 min, 3.4 h."""
+    """Show seconds as people say it: 45 s, 12 min, 3.4 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

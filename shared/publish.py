@@ -143,7 +143,7 @@ def check_writable(root: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A path of a name that nobody else uses, for what becomes `path` once it is whole."""
+    """Make a name that nobody else uses, for what becomes `path` once it is whole."""
     return path.with_name(f"{path.name}{TEMPORARY_MARK}{secrets.token_hex(8)}")
 
 
@@ -159,14 +159,14 @@ def _content(path: Path, limit_bytes: int) -> bytes:
 
 
 def _umask() -> int:
-    """The process's; it can only be read by setting it."""
+    """Read the process's umask, which can only be read by setting it."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
 
 
 def _written(path: Path, data: bytes, check: Check | None) -> Path:
-    """A temporary file beside `path` with these bytes, synced, read back and checked."""
+    """Write a temporary file beside `path`: synced, read back and checked."""
     temporary = temporary_beside(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -203,7 +203,7 @@ def _read_back(path: Path, temporary: Path, data: bytes, check: Check | None) ->
 
 
 def _link(temporary: Path, path: Path) -> None:
-    """Hard link, which fails if `path` exists; where there are none, under an exclusive claim."""
+    """Link, which fails if `path` exists; without hard links, rename under a claim."""
     try:
         os.link(temporary, path)
     except OSError as error:
@@ -213,7 +213,7 @@ def _link(temporary: Path, path: Path) -> None:
 
 
 def _rename_under_claim(temporary: Path, path: Path) -> None:
-    """For file systems that refuse hard links: one builder at a time; a crash leaves the claim."""
+    """Rename where hard links are refused: one builder at a time; a crash leaves the claim."""
     claim = path.with_name(path.name + CLAIM_MARK)
     try:
         os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
@@ -258,7 +258,7 @@ def _disk(path: Path, error: OSError) -> DiskError:
         path,
         expected="to write it durably",
         found=error.strerror or str(error),
-        do="free space or mend the disk, then run the same command again: it continues",
+        do="free space or repair the disk, then run the same command again: it continues",
     )
 
 

@@ -85,7 +85,7 @@ def _weight_options() -> Iterator[click.Option]:
 
 
 def _option(flag: str, kind: Any, text: str, **more: Any) -> click.Option:
-    """An option whose default is the dataclass's."""
+    """Make an option whose default is the dataclass's."""
     default = DEFAULTS[flag.removeprefix("--").replace("-", "_")]
     shown = default is not None and not more.get("multiple") and not more.get("is_flag")
     return click.Option([flag], type=kind, default=default, show_default=shown, help=text, **more)

@@ -88,7 +88,7 @@ def different(cache: Cache, expected: str, found: object) -> DifferentCacheError
 
 
 def _comparable(cache: Cache) -> dict[str, Any]:
-    """Texts rather than ids: teachers with different tokenizers may share the examples."""
+    """Collect what must be equal: texts, since teachers may differ in their tokenizers."""
     identity = cache.identity
     return {
         "problem type": identity.problem_type,
@@ -102,7 +102,7 @@ def _comparable(cache: Cache) -> dict[str, Any]:
 
 
 def _reader(cache: Cache) -> Any:
-    """A function from a position among the pair shards to columns, the last few kept decoded."""
+    """Make a function from a position among the pair shards to columns; it keeps a few."""
     records = cache.pair_records
     return functools.lru_cache(maxsize=SHARDS_HELD)(lambda position: cache.read(records[position]))
 

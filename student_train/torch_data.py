@@ -90,7 +90,7 @@ class Batches(IterableDataset[dict[str, Tensor]]):
         self.rank, self.world = _rank_and_world(rank, world)
 
     def __len__(self) -> int:
-        """The number of steps in one iteration."""
+        """Return the number of steps in one iteration."""
         return self.epochs * self.order.steps_per_epoch
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:

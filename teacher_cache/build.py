@@ -138,10 +138,10 @@ def _fill(
 
 
 def _walk(writer: CacheWriter, kind: KindName, wanted: int, committer: Committer) -> Iterator[Rows]:
-    """The missing shards, in order until another builder is met, then in an order of its own.
+    """Give the missing shards, in order until another builder is met, then in an own order.
 
-    Without locks, builders that walk alike would compute alike. Nothing is assumed about the
-    others: after each round the disk is looked at again, until no gap is left.
+    Without locks, builders that walk the same way would compute the same shards. Nothing is assumed
+    about the others: after each round the disk is looked at again, until no gap is left.
     """
     shuffled = np.random.default_rng()  # of no consequence for any byte: only who computes what
     while gaps := writer.gaps(kind, wanted):

@@ -205,7 +205,7 @@ def _teacher_name(options: BuildOptions) -> str:
 
 
 def _teacher_labels(options: BuildOptions, header: Header | None) -> tuple[int, ...] | None:
-    """As asked for, else as in the cache, else the order known for the task's default teacher."""
+    """Take what was asked for, else what the cache has, else the default teacher's order."""
     if options.teacher_labels is not None:
         return options.teacher_labels
     if header:
@@ -216,7 +216,7 @@ def _teacher_labels(options: BuildOptions, header: Header | None) -> tuple[int, 
 
 
 def _setting(options: BuildOptions, name: str, header: Header | None) -> Any:
-    """An option's value: as asked for, else as in the cache, else the default."""
+    """Take an option's value: as asked for, else as in the cache, else the default."""
     asked = getattr(options, name)
     if asked is not None:
         return asked

@@ -141,7 +141,7 @@ def _load(options: BuildOptions, prepared: Prepared) -> tuple[Teacher, Scorer, T
 
 
 def _new_files(options: BuildOptions, prepared: Prepared, teacher: Teacher) -> dict[str, bytes]:
-    """What a new cache has of its teacher: the tokenizer and starting points for students."""
+    """Make what a new cache gets of its teacher: tokenizer and starting points for students."""
     tokenizer = tokenizer_files(prepared.origin.tokenizer())
     files = {f"tokenizer/{name}": data for name, data in tokenizer.items()}
     for depth in student_depths(teacher.model, options.student_layers):
@@ -161,7 +161,7 @@ def _gate(options: BuildOptions, prepared: Prepared) -> Gate:
 
 
 def _note_run(root: Path, done: RunFacts) -> None:
-    """Provenance for people: covered by no digest."""
+    """Write provenance for people: covered by no digest."""
     path = publish.below(root, f"runs/{uuid.uuid4()}.json")
     publish.folder(path.parent)
     publish.create(path, dumps(done.to_json()))

@@ -102,7 +102,7 @@ def _cut_config(model: Any, layers: int) -> Any:
             setattr(config, name, value[:layers])
     groups = getattr(config, "num_hidden_groups", 1)
     if groups > 1:
-        # ALBERT: layer i is in group i * groups // depth, of the first layers and of all alike.
+        # ALBERT: layer i is in group i * groups // depth, of the first layers as of all.
         if layers * groups % depth:
             raise _uncuttable(
                 model, f"{groups} groups of layers, which {layers} layers would split"

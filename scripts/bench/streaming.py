@@ -45,7 +45,7 @@ def stream(root: Path, batch_size: int) -> dict[str, float]:
     windows, wrong, streamed = 0, 0, 0
     began = time.perf_counter()
     with tempfile.TemporaryFile() as file:
-        # In a file, so that the count is no anonymous memory.
+        # In a file, so that the count is not anonymous memory.
         times = np.memmap(file, np.uint8, shape=(len(pairs),))
         while streamed < len(pairs):
             numbers = order.window(*divmod(windows, order.windows_per_epoch)).pairs

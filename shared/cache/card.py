@@ -61,7 +61,7 @@ def card(cache: Cache) -> str:
 
 
 def _configs(cache: Cache) -> list[dict[str, Any]]:
-    """The files one by one: a pattern would pick up shards that no seal names."""
+    """List the files one by one: a pattern would pick up shards that no seal names."""
     configs = [_config("pairs", cache.pair_records)] if cache.pair_records else []
     configs.append(_config("originals", cache.seal.records("originals")))
     if cache.header.shard_format == "arrow":

@@ -49,5 +49,5 @@ def _dataset(columns: dict[str, Any], label_names: Sequence[str]) -> datasets.Da
 
 
 def _lists(logits: npt.NDArray[Any]) -> pa.FixedSizeListArray:
-    """Logits [n, C] as one list of C per row."""
+    """Return logits [n, C] as one list of C per row."""
     return pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel()), logits.shape[1])

@@ -44,7 +44,7 @@ class CacheFolder:
     root: Path
 
     def exists(self) -> bool:
-        """Whether there is a header: whether something was built here."""
+        """Look whether there is a header: whether something was built here."""
         return (self.root / HEADER).exists()
 
     def names(self, folder: str) -> list[str]:

@@ -260,13 +260,13 @@ def _newer(where: object, found: str, expected: str) -> VersionError:
 
 
 def _short(value: Any) -> str:
-    """A value on one line; of a digest the first digits."""
+    """Show a value on one line; of a digest the first digits."""
     text = "absent" if value is None else str(value)
     return text[:12] if len(text) == 64 and text.isalnum() else text[:80]
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested JSON as dotted names -> leaves."""
+    """Flatten nested JSON to dotted names -> leaves."""
     if isinstance(value, dict):
         items = [(f"{prefix}{key}", item) for key, item in value.items()]
     elif isinstance(value, tuple | list) and any(isinstance(item, dict) for item in value):

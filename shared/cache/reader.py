@@ -208,7 +208,7 @@ class Cache:
     def _pair_tables(
         self, start: int = 0, stop: int = COUNT_LIMIT
     ) -> Iterator[tuple[int, PairTable]]:
-        """The shards of pairs that hold rows of [start, stop), with their first rows."""
+        """Give the shards of pairs that hold rows of [start, stop), with their first rows."""
         for record in self.pair_records:
             if record.start < stop and record.stop > start:
                 (rows,) = rows_by_split(self.identity, self.read(record))
@@ -235,7 +235,7 @@ class Cache:
         return examples
 
     def _covered_folder(self, name: str) -> Path:
-        """A covered folder: the sealed files, checked, and no other file a loader could find."""
+        """Check a covered folder: the sealed files, and no other file a loader could find."""
         covered = [file for file in self.seal.files if file.path.startswith(f"{name}/")]
         # A killed builder may have left a temporary file: no loader looks for such a name.
         present = (path.name for path in (self.root / name).glob("*"))

@@ -73,7 +73,7 @@ def repair_cache(root: str | Path, dry_run: bool = False) -> list[Step]:
 
 
 def _seals(folder: CacheFolder) -> tuple[dict[str, Seal], list[Step]]:
-    """MANIFEST.json and every seal that can be read; the others go aside."""
+    """Read MANIFEST.json and every seal; those that cannot be read go aside."""
     seals: dict[str, Seal] = {}
     steps: list[Step] = []
     manifest = [MANIFEST] if (folder.root / MANIFEST).exists() else []
@@ -86,7 +86,7 @@ def _seals(folder: CacheFolder) -> tuple[dict[str, Seal], list[Step]]:
 
 
 def _records(folder: CacheFolder) -> tuple[dict[str, Record], dict[str, str]]:
-    """The records that can be read, and what is wrong with the others."""
+    """Read the records; say what is wrong with those that cannot be read."""
     records, wrong = {}, {}
     for name in folder.names(COMMITS):
         try:
@@ -124,7 +124,7 @@ def _stale(root: Path, named: set[str]) -> Iterator[Step]:
 
 
 def _lost(folder: CacheFolder, seals: dict[str, Seal]) -> Iterator[Step]:
-    """Files beside the shards that are not what a seal says."""
+    """Find files beside the shards that are not what a seal says."""
     for file in sorted({file for seal in seals.values() for file in seal.files}):
         try:
             folder.check_file(file)
@@ -133,7 +133,7 @@ def _lost(folder: CacheFolder, seals: dict[str, Seal]) -> Iterator[Step]:
 
 
 def _free(root: Path, name: str) -> Path:
-    """The first of NAME, NAME.1, NAME.2, … in quarantine that an earlier repair has not taken."""
+    """Find the first of NAME, NAME.1, NAME.2, … in quarantine that is not taken."""
     target = publish.below(root, f"{QUARANTINE}/{name}")
     number, free = 0, target
     while os.path.lexists(free):
@@ -143,7 +143,7 @@ def _free(root: Path, name: str) -> Path:
 
 
 def _carry_out(folder: CacheFolder, steps: list[Step], sealed: dict[str, Record]) -> None:
-    """Seals first: while a seal is there, what it lists is there too."""
+    """Take the steps, seals first: while a seal exists, what it lists exists too."""
     root = folder.root
     for step in sorted(steps, key=lambda step: not step.file.startswith((MANIFEST, f"{SEALS}/"))):
         if step.action == "get again":

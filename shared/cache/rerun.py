@@ -63,7 +63,7 @@ def rerun(
 def _stored(
     cache: Cache, record: Record, positions: npt.NDArray[np.int64], pad_id: int
 ) -> Iterator[tuple[npt.NDArray[np.int64], str, Logits, MixBatch]]:
-    """Row numbers, split, stored logits float32 [B, C] and mixes of some rows of a shard."""
+    """Give row numbers, split, stored logits float32 [B, C] and mixes of rows of a shard."""
     if not len(positions):
         return
     columns = {name: values[positions] for name, values in cache.read(record).items()}

@@ -89,7 +89,7 @@ class Seal(_Covered, frozen=True, kw_only=True):
         return dumps(self)
 
     def _check(self, where: object) -> None:
-        """Every row exactly once, in order, originals first, all of one cache."""
+        """Require every row exactly once, in order, originals first, all of one cache."""
         if len(self.shards) > SHARDS_LIMIT:
             raise malformed(where, f"at most {SHARDS_LIMIT} shards", len(self.shards))
         position = {"originals": 0, "pairs": 0}

@@ -80,8 +80,8 @@ def _shard(folder: CacheFolder, record: Record, identity: Identity, deep: bool) 
 
 
 def _records(folder: CacheFolder, cache: Cache, deep: bool) -> list[Finding]:
-    """Each sealed record against its file in commits/, the others with their shards, as a later
-    seal would take them, and every old seal read again."""
+    """Check each sealed record against its file in commits/, the others with their shards, as a
+    later seal would take them, and read every old seal again."""
     sealed = {record.name for record in cache.seal.shards}
     unsealed = [name for name in folder.names(COMMITS) if name not in sealed]
     checks: list[Check] = [
@@ -109,7 +109,7 @@ def _unsealed(folder: CacheFolder, identity: Identity, name: str, deep: bool) ->
 
 
 def _without_seal(folder: CacheFolder, deep: bool) -> list[Finding]:
-    """What can be said of a cache that does not open: each seal, each record, and its shard."""
+    """Check what can be checked of a cache that does not open: seals, records and shards."""
     try:
         identity = folder.header().identity
     except MixkdError as error:
@@ -122,7 +122,7 @@ def _without_seal(folder: CacheFolder, deep: bool) -> list[Finding]:
 
 
 def _left_over(root: Path, cache: Cache) -> list[Finding]:
-    """Files that no seal names: of running builders, or of dead ones."""
+    """Find files that no seal names: of running builders, or of dead ones."""
     sealed = {name for record in cache.seal.shards for name in (record.file, record.name)}
     found = []
     for path in sorted(root.rglob("*")):

@@ -111,7 +111,7 @@ class CacheWriter:
         return plan.gaps(committed, target, self.header.shard_rows)
 
     def is_committed(self, kind: KindName, start: int) -> bool:
-        """Whether the disk has a record of the shard from `start` on, also one not yet read."""
+        """Look whether the disk has a record of the shard from `start` on, read or not."""
         return (self.folder.root / record_name(kind, start)).exists()
 
     def commit(self, kind: KindName, rows: Rows, columns: Columns, made: Made) -> bool:
@@ -232,7 +232,7 @@ class CacheWriter:
                 self._seals[name], _ = self.folder.seal(name)
 
     def _compare(self, name: str, older: Seal) -> None:
-        """Published bytes never change; a new seal must not bless what the older one refuses."""
+        """Compare with an older seal: a new one must not bless what the older one refuses."""
         sealed = {record.name: record for record in older.shards}
         for record in self._records.values():
             if sealed.get(record.name, record) != record:
@@ -271,7 +271,7 @@ def check_owner(root: Path, record: Record, identity: Identity) -> None:
 
 
 def _like(actual: Header, wanted: Header) -> bool:
-    """Whether another builder's header is of the same identity, files and cuts."""
+    """Compare another builder's header with this one's: identity, files and cuts."""
     return (actual.identity, actual.files, actual.shard_rows, actual.shard_format) == (
         wanted.identity,
         wanted.files,

@@ -1,1 +1,1 @@
-"""Models and tokenizers, of teachers and students alike: locate, check, load, probe, call."""
+"""Models and tokenizers of both teachers and students: locate, check, load, probe, call."""

@@ -91,7 +91,7 @@ def _number(key: object) -> int:
 
 
 def weight_files(checkpoint: Checkpoint) -> list[str]:
-    """The names of the files that hold the weights: one, or an index and its parts.
+    """List the names of the files that hold the weights: one, or an index and its parts.
 
     Raises:
         ModelError, MalformedError: By its trust, if there are no safetensors, or some are missing.
@@ -128,5 +128,5 @@ def _parts(checkpoint: Checkpoint) -> list[str]:
 
 
 def checkpoint_sha256(checkpoint: Checkpoint) -> str:
-    """The identity of a model on disk: sha256 over config.json and the weight files."""
+    """Digest a model on disk, its identity: sha256 over config.json and the weight files."""
     return files_sha256(checkpoint.folder, [CONFIG, *weight_files(checkpoint)])

@@ -22,7 +22,7 @@ NOTED_SETTINGS = ("_name_or_path", "architectures", "dtype", "torch_dtype", "tra
 
 
 def files_sha256(folder: Path, names: Iterable[str]) -> str:
-    """sha256 over files of a folder, in order of their names.
+    """Digest files of a folder, in order of their names.
 
     Each file is framed: uint32 length of its name, the name, uint64 size in bytes (both little
     endian), the content.
@@ -39,7 +39,7 @@ def files_sha256(folder: Path, names: Iterable[str]) -> str:
 
 
 def model_sha256(model: nn.Module) -> str:
-    """sha256 over a model's state: equal for equal tensors and settings, wherever they come from.
+    """Digest a model's state: equal for equal tensors and settings, wherever they come from.
 
     Over each entry of `state_dict()` (parameters and persistent buffers), in order of the names:
     uint32 length of the name, the name; uint32 length of the dtype's name, the name, such as

@@ -32,7 +32,7 @@ def quiet() -> Iterator[None]:
 def named_errors(
     kind: type[MixkdError], where: object, *, expected: str, do: str
 ) -> Iterator[None]:
-    """Quietly run what loads files; whatever it raises becomes an error of this kind.
+    """Run what loads files quietly; turn whatever it raises into an error of this kind.
 
     `transformers` meets a broken or hostile folder with exceptions of every kind.
     """
@@ -49,6 +49,6 @@ def named_errors(
 
 
 def first_line(error: BaseException) -> str:
-    """The class and the first line of an error from a library, short enough for a message."""
+    """Show the class and the first line of an error from a library, short enough for a message."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {printable(lines[0])[:200]}"

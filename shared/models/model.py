@@ -25,7 +25,7 @@ Logits = npt.NDArray[np.float32]
 
 
 def usual_inputs(model: Any, batch: MixBatch) -> dict[str, Any]:
-    """What a model is usually called with: ids, mask and types [B, T] of a batch's left sides."""
+    """Make the usual inputs of a model: ids, mask and types [B, T] of a batch's left sides."""
     inputs = {"input_ids": batch.left_ids, "attention_mask": batch.left_mask}
     # Some tokenizers give types to models that take none.
     takes_types = "token_type_ids" in inspect.signature(model.forward).parameters

@@ -74,7 +74,7 @@ def same_tokenizer(left: Any, right: Any) -> bool:
 
 
 def _definition(tokenizer: Any) -> str | None:
-    """The whole of a fast tokenizer as JSON text; None for one that has no fast version."""
+    """Return the whole of a fast tokenizer as JSON text; None if it has no fast version."""
     from tokenizers import Tokenizer
 
     backend = getattr(tokenizer, "backend_tokenizer", None)

@@ -51,12 +51,12 @@ def register_distance(distance: Distance) -> Distance:
 
 
 def squared_error(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """Squared differences, averaged over classes."""
+    """Compute squared differences, averaged over classes."""
     return (student - teacher).square().mean(dim=1)  # [B]
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """KL(teacher || student) at a temperature.
+    """Compute KL(teacher || student) at a temperature.
 
     T^2 keeps the size of the gradients when T changes (Hinton et al., arXiv 1503.02531, section 2).
     """
@@ -66,7 +66,7 @@ def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 
 def soft_cross_entropy(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Cross entropy of the teacher's probabilities and the student, times T^2."""
+    """Compute the cross entropy of the teacher's probabilities and the student, times T^2."""
     log_student = (student / temperature).log_softmax(dim=1)  # [B, C]
     probabilities = (teacher / temperature).softmax(dim=1)  # [B, C]
     return -(temperature**2) * (probabilities * log_student).sum(dim=1)  # [B]

@@ -123,14 +123,14 @@ class Objective:
 
 
 def supervised(rows: Rows, objective: Objective) -> Tensor:
-    """Cross entropy of targets and student; for regression the squared error."""
+    """Compute cross entropy of targets and student; for regression the squared error."""
     if objective.regression:
         return squared_error(rows.student, rows.targets)  # [B]
     return -(rows.targets * rows.student.log_softmax(dim=1)).sum(dim=1)  # [B]
 
 
 def imitation(rows: Rows, objective: Objective) -> Tensor:
-    """The distance between student and teacher."""
+    """Compute the distance between student and teacher."""
     measure = DISTANCES[objective.distance].function
     return measure(rows.student, rows.teacher, objective.temperature)  # [B]
 

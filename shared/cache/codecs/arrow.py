@@ -66,6 +66,6 @@ def _values(column: pa.Array) -> npt.NDArray[Any]:
 
 
 def _body_bytes(layout: Layout) -> int:
-    """Each buffer is padded to 8 bytes (Arrow columnar format, "Encapsulated message format")."""
+    """Compute the size of a body; each buffer is padded to 8 bytes (Arrow columnar format)."""
     sizes = (layout.rows * dtype.itemsize * width for dtype, width in layout.columns.values())
     return sum(-(-size // 8) * 8 for size in sizes)

@@ -65,7 +65,7 @@ class Layout:
         }
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Of a column: [rows], and [rows, C] for the logits."""
+        """Return the shape of a column: [rows], and [rows, C] for the logits."""
         return (self.rows, self.classes) if name == "logits" else (self.rows,)
 
 
@@ -97,7 +97,7 @@ class Codec(Protocol):
 
 
 def columns_equal(left: Columns, right: Columns) -> bool:
-    """Bit for bit, names and order included."""
+    """Compare bit for bit, names and order included."""
     return list(left) == list(right) and all(
         left[name].dtype == right[name].dtype
         and left[name].shape == right[name].shape

@@ -54,7 +54,7 @@ class Hdf5Codec:
 
 
 def _check_frame(layout: Layout, data: bytes, where: object) -> None:
-    """The superblock at byte 0, version 2 or 3, ending where the file ends.
+    """Require a superblock of version 2 or 3 at byte 0 that ends where the file ends.
 
     HDF5 File Format Specification 3.0, "Disk Format: Level 0A": version at byte 8, size of offsets
     at byte 9, end of file address at byte 28.
