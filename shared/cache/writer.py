@@ -61,6 +61,7 @@ class CacheWriter:
 
         Raises:
             OutputError: If a different file is there already.
+            MalformedError: If the header is one that no reader would take.
         """
         tables = {f"examples/{split}.arrow": rows.to_bytes() for split, rows in examples.items()}
         contents = {**tables, **files}
@@ -69,6 +70,7 @@ class CacheWriter:
             for p, d in contents.items()
         ]
         header = Header.of(draft, tuple(sorted(covered)))
+        Header.from_bytes(header.to_bytes(), root / HEADER)  # what no reader takes is not begun
         for name, data in {**contents, HEADER: header.to_bytes()}.items():
             path = publish.below(root, name)
             publish.folder(path.parent)

@@ -46,8 +46,8 @@ def model_sha256(model: nn.Module) -> str:
     `float32`; uint32 number of dimensions, each as uint64; uint64 number of bytes, the elements in
     C order. All numbers, those of the tensors too, are little endian.
 
-    Where the model has `config.to_dict()`, then follows its canonical JSON (`shared/canonical.py`),
-    framed by its uint64 number of bytes, without what saving or loading notes there:
+    Where the model has `config.to_dict()`, then follows its canonical JSON, framed by its uint64
+    number of bytes, without what saving or loading notes there:
     `_name_or_path`, `architectures`, `dtype`, `torch_dtype` and `transformers_version`.
     """
     import torch

@@ -23,7 +23,7 @@ from mixkd.shared.cache.committer import Committer
 from mixkd.shared.cache.folder import original_keys
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.writer import CacheWriter
-from mixkd.shared.errors import DifferentCacheError, DiskError, OutputError
+from mixkd.shared.errors import DifferentCacheError, DiskError, MalformedError, OutputError
 from mixkd.teacher_cache.build import Built
 from tests.caches import Job, build, seal
 from tests.numpy_caches import (
@@ -253,3 +253,18 @@ def test_an_extension_opens_each_record_at_most_twice(
     sealed(root, 20 * SHARD_ROWS)
     assert sum(opened.values()) >= 15
     assert max(opened.values()) <= 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"about": {"licences": ["mit"]}}, {"metric": 3}, {"shard_rows": 2**60}]
+)
+def test_a_header_that_no_reader_takes_is_not_written(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    made = job(tmp_path / "cache")
+    draft = msgspec.structs.replace(made.draft, **change)
+    with pytest.raises(
+        MalformedError, match=rf"cache\.json: expected .*at `\$\.{next(iter(change))}"
+    ):
+        create(dataclasses.replace(made, draft=draft))
+    assert not made.root.exists()
