@@ -65,20 +65,12 @@ class DataSpec:
         elif not isinstance(self.data, str | Path):
             check_object(self.data)
         columns = self.text_columns
-        check(
-            *(
-                TEXT_OPTION,
-                ",".join(columns),
-                len(columns) <= 2 and len({*columns}) == len(columns),
-            ),
-            expected="one or two different columns",
-            do="a model reads one text or a pair of texts",
-        )
-        check(
-            *("--subset", self.subset, 0 < self.subset <= 1),
-            expected="a part above 0 and up to 1",
-            do="give 0.1 for a tenth of the training rows",
-        )
+        different = len(columns) <= 2 and len({*columns}) == len(columns)
+        pairs = "a model reads one text or a pair of texts"
+        check(TEXT_OPTION, ",".join(columns), different, "one or two different columns", pairs)
+        part = 0 < self.subset <= 1
+        tenth = "give 0.1 for a tenth of the training rows"
+        check("--subset", self.subset, part, "a part above 0 and up to 1", tenth)
 
     @classmethod
     def of(cls, options: object) -> DataSpec:
