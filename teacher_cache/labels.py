@@ -75,7 +75,9 @@ def _check_kind(teacher: str, actual: object, problem_type: str) -> None:
 
 def _checked_permutation(labels: Sequence[int], classes: int) -> tuple[int, ...]:
     check(
-        *("--teacher-labels", ",".join(map(str, labels)), sorted(labels) == list(range(classes))),
+        "--teacher-labels",
+        ",".join(map(str, labels)),
+        sorted(labels) == list(range(classes)),
         expected=f"each of 0 to {classes - 1} once",
         do="give, for each class of the data in order, the number of the teacher's label",
     )

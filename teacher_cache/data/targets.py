@@ -87,7 +87,9 @@ def find_classes(tables: list[Table], label_column: str, given: tuple[str, ...])
     labels = train.column(label_column, LABEL_OPTION)
     if given:
         check(
-            *(NAMES_OPTION, ",".join(given), len({*given}) == len(given) and "" not in given),
+            NAMES_OPTION,
+            ",".join(given),
+            len({*given}) == len(given) and "" not in given,
             expected="a different name for each class",
             do="correct the list",
         )
