@@ -11,7 +11,7 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +51,19 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(CACHES, ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what counts something, so that the slow run can include it: its table is then whole."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark what counts something, so that the slow run can include it: its table is then whole.
+
+    Once the tests that this run leaves out are gone, the long ones are put first.
+    """
     for item in items:
         if "tally" in getattr(item, "fixturenames", ()):
             item.add_marker("counted")
+    yield
+    begin_with_the_long_ones(items)
 
 
-@pytest.hookimpl(trylast=True, specname="pytest_collection_modifyitems")
 def begin_with_the_long_ones(items: list[pytest.Item]) -> None:
     """Put what may take long first, half of it at the start of each half of the list.
 
