@@ -42,6 +42,7 @@ def verify_cache(root: str | Path, deep: bool = False) -> list[Finding]:
     except MixkdError as error:
         return [Finding(str(error)), *_without_seal(folder, deep)]
     identity = cache.identity
+    deep = deep and _has_its_train_examples(folder, identity)
     checks: list[Check] = [
         cache.check_alignment,
         *(partial(folder.check_file, file) for file in cache.seal.files),
@@ -52,6 +53,15 @@ def verify_cache(root: str | Path, deep: bool = False) -> list[Finding]:
     ]
     found = [Finding(message) for message in dict.fromkeys(_messages(checks))]
     return [*found, *_records(folder, cache, deep), *_left_over(root, cache)]
+
+
+def _has_its_train_examples(folder: CacheFolder, identity: Identity) -> bool:
+    """Look whether the train examples are as many as is claimed: a plan takes room for each."""
+    try:
+        folder.examples(identity, identity.splits[0])
+    except MixkdError:
+        return False
+    return True
 
 
 def _shard(folder: CacheFolder, record: Record, identity: Identity, deep: bool) -> None:
@@ -109,13 +119,15 @@ def _unsealed(folder: CacheFolder, identity: Identity, name: str, deep: bool) ->
 
 
 def _without_seal(folder: CacheFolder, deep: bool) -> list[Finding]:
-    """Check what can be checked of a cache that does not open: seals, records and shards."""
+    """Check what can be checked of a cache that does not open."""
     try:
         identity = folder.header().identity
     except MixkdError as error:
         return [Finding(str(error))]
+    deep = deep and _has_its_train_examples(folder, identity)
     checks: list[Check] = [
         *(partial(folder.seal, name) for name in folder.names(SEALS)),
+        *(partial(folder.examples, identity, split) for split in identity.splits),
         *(partial(_unsealed, folder, identity, name, deep) for name in folder.names(COMMITS)),
     ]
     return [Finding(message) for message in _messages(checks)]

@@ -72,3 +72,19 @@ def test_shards_where_nothing_is_sealed(root: Path) -> None:
     data[-1] ^= 1
     shard.write_bytes(data)
     assert f"{shard.name}: expected sha256" in messages(root)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_no_plan_is_drawn_for_examples_that_do_not_exist(
+    root: Path, sealed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header of a few bytes may claim four billion of them."""
+
+    def drawn(*arguments: object, **more: object) -> None:
+        raise AssertionError("a plan was drawn")
+
+    monkeypatch.setattr("mixkd.shared.plan.pairs", drawn)
+    (root / "examples/train.arrow").write_bytes(b"none of them")
+    if not sealed:
+        (root / "MANIFEST.json").unlink()
+    assert "examples/train.arrow: expected" in messages(root, deep=True)
