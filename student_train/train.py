@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from mixkd.shared.models.library import quiet
 from mixkd.shared.models.model import to_tensor, to_tensors
+from mixkd.shared.models.quietly import quiet
 from mixkd.shared.progress import progress
 from mixkd.shared.training import learning_rate, parameter_groups
 from mixkd.student_train import checkpoints, output

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from mixkd.shared import publish
 from mixkd.shared.errors import OutputError
 from mixkd.shared.json_values import dumps
-from mixkd.shared.models.library import quiet
+from mixkd.shared.models.quietly import quiet
 from mixkd.shared.options import check, check_choice, check_count
 from mixkd.shared.output import check_output, filled_aside
 from mixkd.teacher_cache.data.load import DataSpec

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mixkd.shared.errors import ModelError, UsageError
-from mixkd.shared.models.library import first_line, quiet
+from mixkd.shared.models.quietly import first_line, quiet
 
 FILE_NAME = re.compile(r"[A-Za-z0-9._-]+\.(json|safetensors)")
 # What a config says about a head or about where it came from.

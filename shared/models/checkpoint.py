@@ -12,8 +12,8 @@ from typing import Any
 
 from mixkd.shared.errors import ModelError
 from mixkd.shared.models.digest import files_sha256
-from mixkd.shared.models.library import first_line
 from mixkd.shared.models.locate import Checkpoint, Trust
+from mixkd.shared.models.quietly import first_line
 
 CONFIG = "config.json"
 ADAPTER = "adapter_config.json"

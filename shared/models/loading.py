@@ -7,8 +7,8 @@ from typing import Any
 
 from mixkd.shared.errors import UntrainedHeadError
 from mixkd.shared.models.checkpoint import CONFIG, weight_files
-from mixkd.shared.models.library import named_errors
 from mixkd.shared.models.locate import Checkpoint, Trust
+from mixkd.shared.models.quietly import named_errors
 from mixkd.shared.models.untrusted import Shapes, check_model, check_shapes, incomplete
 
 MESSAGE = {

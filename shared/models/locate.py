@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixkd.shared.errors import MalformedError, ModelError
-from mixkd.shared.models.library import first_line
+from mixkd.shared.models.quietly import first_line
 
 # The files of a model on the Hub that are fetched. Its subfolders hold exports to other runtimes.
 FETCHED = ["*.json", "*.txt", "*.model", "*.safetensors"]

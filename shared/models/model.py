@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mixkd.shared.errors import ModelError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import InputEmbeddings, MixBatch
-from mixkd.shared.models.library import PROPOSAL
+from mixkd.shared.models.quietly import PROPOSAL
 
 if TYPE_CHECKING:
     import torch

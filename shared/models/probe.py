@@ -16,8 +16,8 @@ import numpy.typing as npt
 from mixkd.shared.errors import MixkdError, ModelError, PaddingDependentError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
-from mixkd.shared.models.library import PROPOSAL, first_line, quiet
 from mixkd.shared.models.model import Logits
+from mixkd.shared.models.quietly import PROPOSAL, first_line, quiet
 
 PROBE_ROWS = 4
 TOLERANCE = 1e-4

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mixkd.shared.errors import ModelError
-from mixkd.shared.models.library import named_errors
 from mixkd.shared.models.locate import Checkpoint, Trust
+from mixkd.shared.models.quietly import named_errors
 from mixkd.shared.models.untrusted_tokenizer import check_tokenizer
 
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")

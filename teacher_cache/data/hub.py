@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from mixkd.shared.errors import DataError
-from mixkd.shared.models.library import first_line
+from mixkd.shared.models.quietly import first_line
 from mixkd.teacher_cache.data.objects import source_of
 from mixkd.teacher_cache.data.sources import About, Source
 

@@ -18,8 +18,8 @@ from mixkd.shared.errors import (
     UsageError,
 )
 from mixkd.shared.mixup import MASK_RULES
-from mixkd.shared.models.library import quiet
 from mixkd.shared.models.locate import Checkpoint
+from mixkd.shared.models.quietly import quiet
 from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
 from mixkd.teacher_cache.starts import student_depths, student_start
 from mixkd.teacher_cache.teacher import Teacher

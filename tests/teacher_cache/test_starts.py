@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from mixkd.shared.errors import ModelError, UsageError
-from mixkd.shared.models.library import quiet
+from mixkd.shared.models.quietly import quiet
 from mixkd.teacher_cache.starts import student_depths, student_start
 from tests.miniature import ENCODERS, tiny_model
 
