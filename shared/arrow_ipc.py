@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mixkd.shared.errors import MalformedError, UnsafeFileError
+from mixkd.shared.errors import UnsafeFileError, malformed_table
 
 MAGIC = b"ARROW1"
 START = b"ARROW1\0\0"
@@ -52,11 +52,11 @@ def decode_batch(
         source.seek(len(START))
         found = pa.ipc.read_schema(source)
         if not any(found.equals(schema, check_metadata=True) for schema in schemas):
-            raise _malformed(where, f"the schema {_shown(schemas[0])}", _shown(found))
+            raise malformed_table(where, f"the schema {_shown(schemas[0])}", _shown(found))
         batch_start = source.tell()
         message = pa.ipc.read_message(source)
         if message.type != "record batch":
-            raise _malformed(where, "a record batch after the schema", message.type)
+            raise malformed_table(where, "a record batch after the schema", message.type)
         _check_batch(message, rows, body_bytes, where)
         _check_end(data, source.tell(), where)
         source.seek(batch_start)
@@ -70,9 +70,9 @@ def decode_batch(
         struct.error,
         IndexError,
     ) as error:
-        raise _malformed(where, "an Arrow IPC file", str(error).split("\n")[0][:120]) from None
+        raise malformed_table(where, "an Arrow IPC file", str(error).split("\n")[0][:120]) from None
     if any(_null_count(column) for column in batch.columns):
-        raise _malformed(where, "no nulls", "nulls")
+        raise malformed_table(where, "no nulls", "nulls")
     return batch
 
 
@@ -84,18 +84,18 @@ def _null_count(column: pa.Array) -> int:
 
 def _check_frame(data: Any, where: object) -> None:
     if bytes(data[: len(START)]) != START or bytes(data[-len(MAGIC) :]) != MAGIC:
-        raise _malformed(where, "an Arrow IPC file", "other bytes at its start or end")
+        raise malformed_table(where, "an Arrow IPC file", "other bytes at its start or end")
 
 
 def _check_end(data: Any, stream_end: int, where: object) -> None:
     """Require an end of stream, a footer of the stated size and the magic, and nothing else."""
     tail = memoryview(data)[stream_end:]
     if bytes(tail[: len(END_OF_STREAM)]) != END_OF_STREAM:
-        raise _malformed(where, "one record batch", "more data behind it")
+        raise malformed_table(where, "one record batch", "more data behind it")
     footer = len(tail) - len(END_OF_STREAM) - 4 - len(MAGIC)
     (stated,) = struct.unpack_from("<i", tail, len(tail) - len(MAGIC) - 4)
     if footer != stated or footer > FOOTER_LIMIT_BYTES:
-        raise _malformed(where, f"a footer of {stated} bytes", f"{footer} bytes")
+        raise malformed_table(where, f"a footer of {stated} bytes", f"{footer} bytes")
 
 
 def _check_batch(message: Any, rows: int, body_bytes: int | None, where: object) -> None:
@@ -103,12 +103,12 @@ def _check_batch(message: Any, rows: int, body_bytes: int | None, where: object)
     header = bytes(message.metadata)
     batch = _table_field(header, _root(header), 2)
     if batch is None:
-        raise _malformed(where, "a record batch", "an empty header")
+        raise malformed_table(where, "a record batch", "an empty header")
     batch = _follow(header, batch)
     length = _table_field(header, batch, 0)
     found_rows = struct.unpack_from("<q", header, length)[0] if length is not None else 0
     if found_rows != rows:
-        raise _malformed(where, f"{rows} rows", f"{found_rows} rows")
+        raise malformed_table(where, f"{rows} rows", f"{found_rows} rows")
     if _table_field(header, batch, 3) is not None:
         raise UnsafeFileError(
             where,
@@ -118,7 +118,7 @@ def _check_batch(message: Any, rows: int, body_bytes: int | None, where: object)
         )
     found_bytes = message.body.size if message.body is not None else 0
     if body_bytes is not None and found_bytes != body_bytes:
-        raise _malformed(where, f"a body of {body_bytes} bytes", f"{found_bytes} bytes")
+        raise malformed_table(where, f"a body of {body_bytes} bytes", f"{found_bytes} bytes")
 
 
 def _root(buffer: bytes) -> int:
@@ -151,12 +151,3 @@ def _shown(schema: pa.Schema) -> str:
         for key, value in (schema.metadata or {}).items()
     }
     return f"({columns}) {metadata}"[:300]
-
-
-def _malformed(where: object, expected: str, found: object) -> MalformedError:
-    return MalformedError(
-        where,
-        expected=expected,
-        found=found,
-        do="do not use this file; build the shard again",
-    )

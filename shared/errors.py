@@ -107,6 +107,16 @@ class MalformedError(MixkdError):
     """A file whose content does not follow the format."""
 
 
+def malformed_table(where: object, expected: str, found: object) -> MalformedError:
+    """Return the error about an Arrow or HDF5 file whose content does not follow the format."""
+    return MalformedError(
+        where,
+        expected=expected,
+        found=found,
+        do="do not use this file; build the shard again",
+    )
+
+
 class UnsafeFileError(MalformedError):
     """A file of a kind or shape that a reader must not open: links, bombs, foreign code."""
 

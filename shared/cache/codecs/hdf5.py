@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from mixkd.shared.cache.codecs.base import Columns, Layout
-from mixkd.shared.errors import MalformedError, UnsafeFileError
+from mixkd.shared.errors import UnsafeFileError, malformed_table
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 OVERHEAD_LIMIT_BYTES = 64 * 1024
@@ -50,7 +50,7 @@ class Hdf5Codec:
                 return _inspect(file, layout, data, where)
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeError) as error:
             text = str(error).split("\n")[0][:120]
-            raise _malformed(where, "an HDF5 file", text) from None
+            raise malformed_table(where, "an HDF5 file", text) from None
 
 
 def _check_frame(layout: Layout, data: bytes, where: object) -> None:
@@ -60,11 +60,11 @@ def _check_frame(layout: Layout, data: bytes, where: object) -> None:
     at byte 9, end of file address at byte 28.
     """
     if data[:8] != SIGNATURE or len(data) < 48 or data[8] not in (2, 3) or data[9] != 8:
-        raise _malformed(where, "an HDF5 file with superblock 2 or 3", "other bytes")
+        raise malformed_table(where, "an HDF5 file with superblock 2 or 3", "other bytes")
     (end,) = struct.unpack_from("<Q", data, 28)
     largest = layout.rows * layout.row_bytes + OVERHEAD_LIMIT_BYTES
     if end != len(data) or len(data) > largest:
-        raise _malformed(
+        raise malformed_table(
             where, f"a file of at most {largest} bytes", f"{len(data)}, ending at {end}"
         )
 
@@ -72,14 +72,14 @@ def _check_frame(layout: Layout, data: bytes, where: object) -> None:
 def _inspect(file: Any, layout: Layout, data: bytes, where: object) -> Columns:
     _check_attributes(file, layout, where)
     if sorted(file) != sorted(layout.columns):
-        raise _malformed(where, f"the data sets {sorted(layout.columns)}", sorted(file)[:10])
+        raise malformed_table(where, f"the data sets {sorted(layout.columns)}", sorted(file)[:10])
     columns = {}
     for name, (dtype, _) in layout.columns.items():
         link = file.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
             raise _unsafe(where, f"{name} as a data set of its own", type(link).__name__)
         if h5py.h5o.get_info(file.id, name.encode()).type != h5py.h5o.TYPE_DATASET:
-            raise _malformed(where, f"{name} as a data set", "another object")
+            raise malformed_table(where, f"{name} as a data set", "another object")
         columns[name] = _values(
             h5py.h5d.open(file.id, name.encode()), name, dtype, layout, data, where
         )
@@ -88,16 +88,18 @@ def _inspect(file: Any, layout: Layout, data: bytes, where: object) -> Columns:
 
 def _check_attributes(file: Any, layout: Layout, where: object) -> None:
     if sorted(file.attrs) != sorted(layout.attributes):
-        raise _malformed(where, f"the attributes {sorted(layout.attributes)}", sorted(file.attrs))
+        raise malformed_table(
+            where, f"the attributes {sorted(layout.attributes)}", sorted(file.attrs)
+        )
     for name, text in layout.attributes.items():
         attribute = h5py.h5a.open(file.id, name.encode())
         kind = attribute.get_type()
         fixed = isinstance(kind, h5py.h5t.TypeStringID) and not kind.is_variable_str()
         if attribute.shape != () or not fixed or kind.get_size() != len(text):
-            raise _malformed(where, f"{name} = {text}", "an attribute of another type or size")
+            raise malformed_table(where, f"{name} = {text}", "an attribute of another type or size")
         value = file.attrs[name]
         if bytes(value) != text.encode():
-            raise _malformed(where, f"{name} = {text}", value)
+            raise malformed_table(where, f"{name} = {text}", value)
 
 
 def _values(
@@ -115,22 +117,17 @@ def _values(
     if creation.get_nfilters():
         raise _unsafe(where, f"{name} without filters", "filters")
     if not dataset.get_type().equal(h5py.h5t.py_create(dtype)) or dataset.shape != shape:
-        raise _malformed(where, f"{name} {dtype}{list(shape)}", f"{dataset.dtype}{dataset.shape}")
+        raise malformed_table(
+            where, f"{name} {dtype}{list(shape)}", f"{dataset.dtype}{dataset.shape}"
+        )
     size = layout.rows * dtype.itemsize * (shape[1] if len(shape) == 2 else 1)
     offset = dataset.get_offset()
     if dataset.get_storage_size() != size or offset is None or offset + size > len(data):
-        raise _malformed(where, f"{name} in {size} bytes", f"{dataset.get_storage_size()} bytes")
+        raise malformed_table(
+            where, f"{name} in {size} bytes", f"{dataset.get_storage_size()} bytes"
+        )
     return np.frombuffer(data, dtype, size // dtype.itemsize, offset).reshape(shape)
 
 
 def _unsafe(where: object, expected: str, found: object) -> UnsafeFileError:
     return UnsafeFileError(where, expected=expected, found=found, do="do not use this cache")
-
-
-def _malformed(where: object, expected: str, found: object) -> MalformedError:
-    return MalformedError(
-        where,
-        expected=expected,
-        found=found,
-        do="do not use this file; build the shard again",
-    )
