@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from mixkd.shared.arrays import RowRange
 from mixkd.shared.pairs import PairTable
 from mixkd.shared.random import philox_words
 
@@ -46,9 +47,7 @@ def pairs(start: int, stop: int, *, examples: int, seed: int, beta: float) -> Pa
     return PairTable.concatenate(blocks)[wanted]
 
 
-def gaps(
-    committed: Iterable[tuple[int, int]], target: int, shard_rows: int
-) -> list[tuple[int, int]]:
+def gaps(committed: Iterable[RowRange], target: int, shard_rows: int) -> list[RowRange]:
     """Find the ranges still to be computed below `target`, cut at multiples of `shard_rows`."""
     missing = []
     position = 0
@@ -61,7 +60,7 @@ def gaps(
     return missing
 
 
-def complete_prefix(committed: Iterable[tuple[int, int]]) -> int:
+def complete_prefix(committed: Iterable[RowRange]) -> int:
     """Count the rows from 0 on that are committed without a gap."""
     position = 0
     for start, stop in sorted(committed):

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.arrays import Indices, Logits
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
 
-Logits = npt.NDArray[np.float32]
 Lengths = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.int64]
 # Batches are cut from so many batches' worth of shuffled rows, sorted by length, as the Trainer of
 # transformers does.
 BATCHES_SORTED_TOGETHER = 50
@@ -41,7 +40,7 @@ def learning_rate(peak: float, step: int, steps: int, warmup: float) -> float:
     return peak * (steps - step) / max(1, steps - rise)
 
 
-def shuffled_batches(lengths: Lengths, batch_size: int, seed: int, epoch: int) -> list[Rows]:
+def shuffled_batches(lengths: Lengths, batch_size: int, seed: int, epoch: int) -> list[Indices]:
     """Cut all rows into batches of similar length, in random order; a function of (seed, epoch).
 
     Args:
@@ -60,7 +59,7 @@ def shuffled_batches(lengths: Lengths, batch_size: int, seed: int, epoch: int) -
     return [batches[number] for number in random.permutation(len(batches))]
 
 
-def sorted_batches(lengths: Lengths, batch_size: int) -> list[Rows]:
+def sorted_batches(lengths: Lengths, batch_size: int) -> list[Indices]:
     """Cut all rows into batches of similar length, from the shortest row to the longest."""
     by_length = np.argsort(lengths, kind="stable")  # [n]
     return [by_length[at : at + batch_size] for at in range(0, len(by_length), batch_size)]

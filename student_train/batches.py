@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.arrays import Indices
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch, mix
 from mixkd.shared.pairs import PairTable
@@ -19,7 +20,6 @@ from mixkd.student_train.joined import JoinedPairs
 from mixkd.student_train.objective.terms import Part
 from mixkd.student_train.order import WINDOW_BATCHES, Order
 
-Rows = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float32]
 
 
@@ -68,7 +68,7 @@ class Source:
             return np.asarray(labels, np.float32)
         return np.asarray(labels == np.arange(self.teacher.shape[1]), np.float32)  # [n, C]
 
-    def table(self, numbers: Rows) -> PairTable:
+    def table(self, numbers: Indices) -> PairTable:
         """Return the pairs of these row numbers with their logits; no shard is read for none."""
         if len(numbers):
             return self.pairs.rows(numbers)
@@ -95,7 +95,7 @@ def batches(
 
 
 def _batch(
-    source: Source, originals: Rows, mixes: PairTable, counts: dict[Part, int], stand_in: Rows
+    source: Source, originals: Indices, mixes: PairTable, counts: dict[Part, int], stand_in: Indices
 ) -> Batch:
     rows: dict[Part, int] = {"originals": len(originals), "mixes": len(mixes)}
     ids = originals if len(originals) + len(mixes) else stand_in

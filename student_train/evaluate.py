@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.arrays import Logits
 from mixkd.shared.metrics import REGRESSION, kl_divergence, metrics, probabilities
 from mixkd.student_train.results import Metrics
 
-Logits = npt.NDArray[np.float32]
 CALIBRATION_BINS = 15
 FALLBACK_HEADLINES = ("accuracy", "pearson")
 

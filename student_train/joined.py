@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.arrays import Indices
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import DifferentCacheError
 from mixkd.shared.pairs import PairTable
 
-Rows = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float32]
 Columns = dict[str, npt.NDArray[Any]]
 SHARDS_HELD = 4
@@ -33,7 +33,7 @@ class JoinedPairs:
     def __len__(self) -> int:
         return self.shards[-1][1] if self.shards else 0
 
-    def rows(self, numbers: Rows) -> PairTable:
+    def rows(self, numbers: Indices) -> PairTable:
         """Return the pairs of these row numbers, in their order.
 
         Raises:
@@ -107,7 +107,7 @@ def _reader(cache: Cache) -> Any:
     return functools.lru_cache(maxsize=SHARDS_HELD)(lambda position: cache.read(records[position]))
 
 
-def _gather(cache: Cache, read: Callable[[int], Columns], numbers: Rows) -> Columns:
+def _gather(cache: Cache, read: Callable[[int], Columns], numbers: Indices) -> Columns:
     """Return the columns' values at row numbers in any order, each shard read once."""
     starts = np.array([record.start for record in cache.pair_records], np.int64)  # [shards]
     shards = np.searchsorted(starts, numbers, side="right") - 1  # [n]

@@ -12,11 +12,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mixkd.shared.arrays import Indices
 from mixkd.shared.random import Stream, permutation
 
-Rows = npt.NDArray[np.int64]
 WINDOW_BATCHES = 64
 
 
@@ -33,8 +32,8 @@ class Window:
 
     epoch: int
     index: int
-    originals: Rows
-    pairs: Rows
+    originals: Indices
+    pairs: Indices
     first_step: int
 
 
@@ -93,8 +92,8 @@ class Order:
         )
 
     def batches(
-        self, window: Window, original_lengths: Rows, pair_lengths: Rows
-    ) -> list[tuple[Rows, Rows]]:
+        self, window: Window, original_lengths: Indices, pair_lengths: Indices
+    ) -> list[tuple[Indices, Indices]]:
         """Return the window's batches, each as (positions in originals, positions in pairs).
 
         Rows of similar length come together; the order of the batches is then shuffled.
@@ -115,7 +114,7 @@ class Order:
         key = window.epoch * self.windows_per_epoch + window.index
         return [batches[i] for i in permutation(self.seed, key, len(batches), Stream.BATCHES)]
 
-    def pair_rows(self, start: int, stop: int) -> Rows:
+    def pair_rows(self, start: int, stop: int) -> Indices:
         """Return the row numbers at positions [start, stop) of the endless sequence of passes."""
         parts = [np.empty(0, np.int64)]
         while start < stop:
@@ -125,7 +124,7 @@ class Order:
             start += last - first
         return np.concatenate(parts)
 
-    def _rows_of_pass(self, index: int, start: int, stop: int) -> Rows:
+    def _rows_of_pass(self, index: int, start: int, stop: int) -> Indices:
         """Return positions [start, stop) of a pass: shards shuffled, and rows within each.
 
         A window thus touches a few shards only, and the cost does not depend on the cache's size.
@@ -148,14 +147,14 @@ class Order:
 
 
 @functools.lru_cache(maxsize=2)
-def _originals(seed: int, epoch: int, examples: int) -> Rows:
+def _originals(seed: int, epoch: int, examples: int) -> Indices:
     return permutation(seed, epoch, examples, Stream.ORIGINALS)
 
 
 @functools.lru_cache(maxsize=2)
 def _shards_of_pass(
     seed: int, index: int, shards: tuple[tuple[int, int], ...]
-) -> tuple[Rows, Rows]:
+) -> tuple[Indices, Indices]:
     """Return the shuffled shards of a pass, and the positions where they end in it."""
     order = permutation(seed, index, len(shards), Stream.SHARDS)
     sizes = np.array([stop - start for start, stop in shards], np.int64)

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import LabelOrderError
@@ -16,7 +17,7 @@ from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
 from mixkd.shared.models.checkpoint import CONFIG, checkpoint_sha256, label_names, read_json
 from mixkd.shared.models.loading import Labels, load_classifier
 from mixkd.shared.models.locate import Checkpoint, Trust, locate
-from mixkd.shared.models.model import Logits, check_ids, to_array, to_tensors, usual_inputs
+from mixkd.shared.models.model import check_ids, to_array, to_tensors, usual_inputs
 from mixkd.shared.models.probe import probe
 from mixkd.shared.models.tokenizer import check_vocabulary
 from mixkd.student_train.encode import tokenizer_and_examples

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from mixkd.shared.arrays import Logits
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.models.model import to_array, to_tensors
 from mixkd.shared.training import predictions
-from mixkd.student_train.evaluate import Logits, evaluation, teacher_metrics
+from mixkd.student_train.evaluate import evaluation, teacher_metrics
 from mixkd.student_train.losses import check_finite
 from mixkd.student_train.results import Metrics, Validation
 from mixkd.student_train.student import Student

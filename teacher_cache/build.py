@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from mixkd.shared import plan
+from mixkd.shared.arrays import Logits, RowRange
 from mixkd.shared.cache.codecs.base import KINDS, Columns, KindName
 from mixkd.shared.cache.committer import Committer
 from mixkd.shared.cache.header import Draft, Identity
 from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.examples import Examples
 from mixkd.shared.progress import progress
-from mixkd.teacher_cache.scoring import Logits, Rows, Scorer, score_shard
+from mixkd.teacher_cache.scoring import Scorer, score_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def build(
     scorer: Scorer,
     writer: CacheWriter,
     deadline: float = float("inf"),
-    scored: dict[Rows, Columns] | None = None,
+    scored: dict[RowRange, Columns] | None = None,
 ) -> Built:
     """Compute and commit what is missing.
 
@@ -96,7 +97,7 @@ def create(
     scorer: Scorer,
     files: dict[str, bytes],
     accept: Callable[[dict[str, Logits]], None],
-) -> tuple[CacheWriter, dict[Rows, Columns]]:
+) -> tuple[CacheWriter, dict[RowRange, Columns]]:
     """Score the validation splits and create the cache if they are good enough.
 
     Args:
@@ -137,7 +138,9 @@ def _fill(
     return True
 
 
-def _walk(writer: CacheWriter, kind: KindName, wanted: int, committer: Committer) -> Iterator[Rows]:
+def _walk(
+    writer: CacheWriter, kind: KindName, wanted: int, committer: Committer
+) -> Iterator[RowRange]:
     """Give the missing shards, in order until another builder is met, then in an own order.
 
     Without locks, builders that walk the same way would compute the same shards. Nothing is assumed
@@ -156,11 +159,11 @@ def _walk(writer: CacheWriter, kind: KindName, wanted: int, committer: Committer
         writer.refresh()
 
 
-def _count(gaps: list[Rows]) -> int:
+def _count(gaps: list[RowRange]) -> int:
     return sum(stop - start for start, stop in gaps)
 
 
-def _validation_logits(identity: Identity, scored: dict[Rows, Columns]) -> dict[str, Logits]:
+def _validation_logits(identity: Identity, scored: dict[RowRange, Columns]) -> dict[str, Logits]:
     splits = np.concatenate([columns["split"] for columns in scored.values()])
     logits = np.concatenate([columns["logits"] for columns in scored.values()])  # [rows, C]
     return {

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.header import Identity
 from mixkd.shared.errors import WeakTeacherError
 from mixkd.shared.examples import Examples
 from mixkd.shared.metrics import REGRESSION, metrics
 
 log = logging.getLogger(__name__)
-Logits = npt.NDArray[np.float32]
 CLASSES_TO_PERMUTE = 6
 
 

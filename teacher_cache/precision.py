@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixkd.shared.arrays import Logits
 from mixkd.shared.errors import LogitsError, UsageError
 from mixkd.shared.models.device import natively_bfloat16
-from mixkd.shared.models.model import Logits
 from mixkd.shared.options import DTYPES, Dtype
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared import plan
+from mixkd.shared.arrays import Logits, RowRange
 from mixkd.shared.cache.codecs.base import Columns, KindName
 from mixkd.shared.cache.folder import original_keys
 from mixkd.shared.cache.header import Identity
@@ -23,8 +24,6 @@ from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.pairs import PairTable
 
-Logits = npt.NDArray[np.float32]
-Rows = tuple[int, int]
 Step = Callable[[int], None]
 
 
@@ -50,7 +49,7 @@ def score_shard(
     examples: dict[str, Examples],
     scorer: Scorer,
     kind: KindName,
-    rows: Rows,
+    rows: RowRange,
     step: Step = lambda count: None,
 ) -> Columns:
     """Compute the columns of one shard: its rows from the plan, their logits from the teacher.

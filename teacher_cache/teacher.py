@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixkd.shared.arrays import Logits
 from mixkd.shared.errors import LabelOrderError, ModelError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
@@ -15,7 +16,6 @@ from mixkd.shared.models.device import memory_for, resolve_device
 from mixkd.shared.models.loading import load_classifier
 from mixkd.shared.models.locate import Checkpoint
 from mixkd.shared.models.model import (
-    Logits,
     check_ids,
     check_positions,
     pad_id,

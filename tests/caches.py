@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import Draft, Identity, Mixup, Split, TeacherIdentity
 from mixkd.shared.cache.reader import Cache
@@ -27,7 +28,7 @@ from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.shared.mixup import MixBatch
 from mixkd.teacher_cache import build as product
 from mixkd.teacher_cache.build import Built, Target
-from mixkd.teacher_cache.scoring import Logits, Scorer
+from mixkd.teacher_cache.scoring import Scorer
 
 FORMATS = ("arrow", "hdf5")
 SHARD_ROWS = 16

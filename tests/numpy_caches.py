@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mixkd.shared.arrays import Logits
 from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.pairs import PairTable
 from mixkd.shared.plan import pairs
-from mixkd.teacher_cache.scoring import Logits
 from tests import caches
 from tests.caches import FORMATS, SHARD_ROWS, Job, accept
 

@@ -6,9 +6,10 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
+from mixkd.shared.arrays import RowRange
 from mixkd.shared.cache.codecs.base import Columns, KindName
 from mixkd.shared.cache.records import Made
-from mixkd.shared.cache.writer import CacheWriter, Rows
+from mixkd.shared.cache.writer import CacheWriter
 
 QUEUED_SHARDS = 2
 
@@ -48,7 +49,7 @@ class Committer:
             # What was interrupted leaves the shards that wait for a commit to the next run.
             self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def put(self, kind: KindName, rows: Rows, columns: Columns) -> None:
+    def put(self, kind: KindName, rows: RowRange, columns: Columns) -> None:
         """Hand over a shard; waits while two are queued."""
         while self._queued and (self._queued[0].done() or len(self._queued) >= QUEUED_SHARDS):
             self._queued.popleft().result()
@@ -59,7 +60,7 @@ class Committer:
         while self._queued:
             self._queued.popleft().result()
 
-    def _commit(self, kind: KindName, rows: Rows, columns: Columns) -> None:
+    def _commit(self, kind: KindName, rows: RowRange, columns: Columns) -> None:
         if self._failed:
             return
         self._failed = True

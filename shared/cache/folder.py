@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from mixkd.shared import files
+from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.codecs.base import SHARD_LIMIT_BYTES, Columns, check_values
 from mixkd.shared.cache.header import (
     HEADER,
@@ -30,7 +30,6 @@ from mixkd.shared.json_values import sha256_hex
 FILE_LIMIT_BYTES = 2**36
 REPAIR = "run: cache-teacher repair, then build again; or get the file again"
 GET_AGAIN = "get the file again from where the cache was made"
-Logits = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import Record
 from mixkd.shared.cache.rows import rows_by_split
 from mixkd.shared.cache.verify import Finding
 from mixkd.shared.mixup import MixBatch
 
-Logits = npt.NDArray[np.float32]
 ROWS_AT_ONCE = 32
 FLOAT16_ROUNDING = 2.0**-10
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mixkd.shared import plan, publish
+from mixkd.shared.arrays import RowRange
 from mixkd.shared.cache import sealing
 from mixkd.shared.cache.codecs import CODECS
 from mixkd.shared.cache.codecs.base import KINDS, Columns, KindName, columns_equal
@@ -19,8 +20,6 @@ from mixkd.shared.cache.seal import SEALS, Seal
 from mixkd.shared.errors import DamagedFileError, DifferentCacheError, DiskError, OutputError
 from mixkd.shared.examples import Examples
 from mixkd.shared.json_values import sha256_hex
-
-Rows = tuple[int, int]
 
 
 class CacheWriter:
@@ -107,7 +106,7 @@ class CacheWriter:
         found = [record for record in self._records.values() if record.kind == kind]
         return sorted(found, key=lambda record: record.start)
 
-    def gaps(self, kind: KindName, target: int) -> list[Rows]:
+    def gaps(self, kind: KindName, target: int) -> list[RowRange]:
         """Return the ranges of rows below `target` that are not committed, cut into shards."""
         committed = ((record.start, record.stop) for record in self.records(kind))
         return plan.gaps(committed, target, self.header.shard_rows)
@@ -116,7 +115,7 @@ class CacheWriter:
         """Look whether the disk has a record of the shard from `start` on, read or not."""
         return (self.folder.root / record_name(kind, start)).exists()
 
-    def commit(self, kind: KindName, rows: Rows, columns: Columns, made: Made) -> bool:
+    def commit(self, kind: KindName, rows: RowRange, columns: Columns, made: Made) -> bool:
         """Publish a shard and then its record.
 
         Returns:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.arrays import Logits
 from mixkd.shared.errors import ModelError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import InputEmbeddings, MixBatch
@@ -20,8 +21,6 @@ from mixkd.shared.models.quietly import PROPOSAL
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-Logits = npt.NDArray[np.float32]
 
 
 def usual_inputs(model: Any, batch: MixBatch) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.arrays import Logits
 from mixkd.shared.errors import MixkdError, ModelError, PaddingDependentError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
-from mixkd.shared.models.model import Logits
 from mixkd.shared.models.quietly import PROPOSAL, first_line, quiet
 
 PROBE_ROWS = 4

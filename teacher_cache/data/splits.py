@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.arrays import Indices
 from mixkd.shared.random import Stream, permutation
 
-Rows = npt.NDArray[np.int64]
 HELD_OUT = 0.1
 
 
@@ -34,7 +34,7 @@ class TextSplit:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: Rows) -> TextSplit:
+    def take(self, rows: Indices) -> TextSplit:
         """Return the split of these rows."""
         text_b = None if self.text_b is None else [self.text_b[row] for row in rows]
         return TextSplit([self.text_a[row] for row in rows], text_b, self.labels[rows])
@@ -47,7 +47,7 @@ class TextSplit:
         return texts_sha256(zip(*columns, strict=True), self.labels)
 
 
-def hold_out(labels: npt.NDArray[np.generic]) -> tuple[Rows, Rows]:
+def hold_out(labels: npt.NDArray[np.generic]) -> tuple[Indices, Indices]:
     """Choose rows to train on and rows to validate on, both in order.
 
     A tenth of each class is held out, at least one row of it, but never a class's only row. For
@@ -60,7 +60,7 @@ def hold_out(labels: npt.NDArray[np.generic]) -> tuple[Rows, Rows]:
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def subset(labels: npt.NDArray[np.generic], fraction: float) -> Rows:
+def subset(labels: npt.NDArray[np.generic], fraction: float) -> Indices:
     """Choose a stratified part of all rows, in order, at least one of each class."""
     chosen = [
         _shuffled(rows, group, Stream.SUBSET)[: max(1, round(fraction * len(rows)))]
@@ -69,12 +69,12 @@ def subset(labels: npt.NDArray[np.generic], fraction: float) -> Rows:
     return np.sort(np.concatenate(chosen))
 
 
-def _groups(labels: npt.NDArray[np.generic]) -> list[Rows]:
+def _groups(labels: npt.NDArray[np.generic]) -> list[Indices]:
     """List the rows of each class that occurs; all rows as one group for regression."""
     if labels.dtype.kind == "f":
         return [np.arange(len(labels))]
     return [np.flatnonzero(labels == label) for label in np.unique(labels)]
 
 
-def _shuffled(rows: Rows, group: int, stream: Stream) -> Rows:
+def _shuffled(rows: Indices, group: int, stream: Stream) -> Indices:
     return rows[permutation(0, group, len(rows), stream)]

@@ -18,8 +18,8 @@ import sys
 import time
 from pathlib import Path
 
+from mixkd.shared.arrays import Logits
 from mixkd.shared.mixup import MixBatch
-from mixkd.teacher_cache.scoring import Logits
 from tests.caches import build, seal
 from tests.goldens import make
 
