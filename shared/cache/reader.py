@@ -68,7 +68,16 @@ class Cache:
             )
         folder = CacheFolder(root)
         seal, found = folder.seal(seal_name(pin)) if pin else folder.manifest()
-        cache = cls(folder, folder.header(), seal, found)
+        return cls.of(folder, folder.header(), seal, found)
+
+    @classmethod
+    def of(cls, folder: CacheFolder, header: Header, seal: Seal, pin: str) -> Cache:
+        """Open the cache at a seal, on the disk or not, which must agree with `cache.json`.
+
+        Raises:
+            MissingFileError, MalformedError, DamagedFileError: Naming the file and what to do.
+        """
+        cache = cls(folder, header, seal, pin)
         cache._check_seal()
         return cache
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -78,6 +79,11 @@ class Record(Value, frozen=True, kw_only=True):
 def shard_name(kind: str, start: int, sha256: str, suffix: str) -> str:
     """Return the path of a shard in its cache."""
     return f"data/{kind}-{start:09d}-{sha256[:12]}.{suffix}"
+
+
+def record_of(file: str) -> str:
+    """Return the path of the record that alone may name the shard `file`."""
+    return f"{COMMITS}/{Path(file).name.rpartition('-')[0]}.json"
 
 
 def record_name(kind: str, start: int) -> str:

@@ -16,12 +16,13 @@ from mixkd.shared.json_values import Count, Sha256, Value, decode, dumps, malfor
 MANIFEST = "MANIFEST.json"
 SEALS = "seals"
 SEAL_LIMIT_BYTES = 64 * 2**20
-SHARDS_LIMIT = 1_000_000
+SHARDS_LIMIT = 2**16  # of up to 1 KiB each in the largest seal
+SEALS_LIMIT = 1000
 SCORES_LIMIT_BYTES = 2**20
 Scores = dict[str, dict[str, float]]
 
 
-class Rows(Value, frozen=True, kw_only=True):
+class RowCounts(Value, frozen=True, kw_only=True):
     """How many rows of each kind are complete."""
 
     originals: Count
@@ -38,7 +39,7 @@ class _Covered(Value, frozen=True, kw_only=True):
 
     format: Literal[1]
     fingerprint: Sha256
-    rows: Rows
+    rows: RowCounts
     shards: tuple[Record, ...]
     files: tuple[CoveredFile, ...]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,27 @@ from mixkd.shared import publish
 from mixkd.shared.errors import DiskError, MissingFileError, OutputError, UnsafeFileError
 
 
+def create(path: Path, data: bytes) -> bytes | None:
+    return publish.Root(path.parent).create(path.name, data)
+
+
+def replace(path: Path, data: bytes, check: Callable[[bytes], None] | None = None) -> None:
+    publish.Root(path.parent).replace(path.name, data, check)
+
+
+def remove(path: Path) -> None:
+    publish.Root(path.parent).remove(path.name)
+
+
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
 def test_create_is_exclusive_and_idempotent(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    assert publish.create(path, b"first") is None
-    assert publish.create(path, b"first") == b"first"
-    assert publish.create(path, b"second") == b"first"
+    assert create(path, b"first") is None
+    assert create(path, b"first") == b"first"
+    assert create(path, b"second") == b"first"
     assert path.read_bytes() == b"first"
     assert names(tmp_path) == ["a.json"]
 
@@ -34,7 +47,7 @@ def test_of_many_creators_one_succeeds(tmp_path: Path) -> None:
 
     def work(number: int) -> None:
         start.wait()
-        found.append(publish.create(path, b"%d" % number * 1000))
+        found.append(create(path, b"%d" % number * 1000))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -57,21 +70,21 @@ def test_what_is_there_and_cannot_be_read(tmp_path: Path, kind: str) -> None:
         with path.open("wb") as file:
             file.truncate(2**40)  # of holes
     with pytest.raises((UnsafeFileError, MissingFileError), match="/a: expected"):
-        publish.create(path, b"x")
+        create(path, b"x")
     assert names(tmp_path) == ["a"]
 
 
 def test_replace(tmp_path: Path) -> None:
     path = tmp_path / "a"
     for data in (b"first", b"", b"second" * 100_000):
-        publish.replace(path, data)
+        replace(path, data)
         assert path.read_bytes() == data
     assert names(tmp_path) == ["a"]
 
 
 def test_a_failed_check_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    publish.replace(path, b"good")
+    replace(path, b"good")
     seen: list[bytes] = []
 
     def check(found: bytes) -> None:
@@ -79,7 +92,7 @@ def test_a_failed_check_leaves_what_was_there(tmp_path: Path) -> None:
         raise DiskError(path, expected="good", found="bad", do="nothing")
 
     with pytest.raises(DiskError, match="expected good, found bad"):
-        publish.replace(path, b"bad", check)
+        replace(path, b"bad", check)
     assert (seen, path.read_bytes()) == ([b"bad"], b"good")
     assert names(tmp_path) == ["a"]
 
@@ -92,7 +105,7 @@ def test_no_temporary_is_left_after_any_exception(
         raise error
 
     with pytest.raises(error):
-        publish.replace(tmp_path / "a", b"x", check)
+        replace(tmp_path / "a", b"x", check)
     assert names(tmp_path) == []
 
 
@@ -100,7 +113,7 @@ def test_other_bytes_when_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A disk that loses a write without a word."""
     real = os.write
     monkeypatch.setattr(os, "write", lambda to, data: real(to, bytes(len(data))))
-    for publication in (publish.create, publish.replace):
+    for publication in (create, replace):
         with pytest.raises(DiskError, match="a: expected the 3 bytes that were written, found 3"):
             publication(tmp_path / "a", b"abc")
     assert names(tmp_path) == []
@@ -113,7 +126,7 @@ def test_a_full_disk_is_named(
     def full(*arguments: Any, **more: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    publication = publish.create if operation == "link" else publish.replace
+    publication = create if operation == "link" else replace
     with monkeypatch.context() as patch:
         patch.setattr(os, operation, full)
         with pytest.raises(DiskError, match="a: expected to write it durably, found No space left"):
@@ -124,7 +137,7 @@ def test_a_full_disk_is_named(
 def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.write
     monkeypatch.setattr(os, "write", lambda to, data: real(to, data[:3]))
-    publish.replace(tmp_path / "a", b"0123456789")
+    replace(tmp_path / "a", b"0123456789")
     assert (tmp_path / "a").read_bytes() == b"0123456789"
 
 
@@ -132,7 +145,7 @@ def test_a_disk_that_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """It is not asked for ever."""
     monkeypatch.setattr(os, "write", lambda to, data: 0)
     with pytest.raises(DiskError, match="found nothing was written"):
-        publish.replace(tmp_path / "a", b"0123456789")
+        replace(tmp_path / "a", b"0123456789")
     assert names(tmp_path) == []
 
 
@@ -143,17 +156,17 @@ def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num
 
     monkeypatch.setattr(os, "link", refuse)
     path = tmp_path / "a"
-    assert publish.create(path, b"first") is None
-    assert publish.create(path, b"second") == b"first"
+    assert create(path, b"first") is None
+    assert create(path, b"second") == b"first"
     assert names(tmp_path) == ["a"]
     (tmp_path / "b.claim").touch()
     with pytest.raises(DiskError, match=r"b\.claim: .*another builder's claim"):
-        publish.create(tmp_path / "b", b"x")
+        create(tmp_path / "b", b"x")
     assert names(tmp_path) == ["a", "b.claim"]
 
 
 def test_every_file_and_its_folder_are_synced(tmp_path: Path, synced: list[str]) -> None:
-    for publication in (publish.create, publish.replace):
+    for publication in (create, replace):
         publication(tmp_path / "a", b"x")
         assert publish.is_temporary(synced[0])
         assert synced[1:] == [tmp_path.name]
@@ -165,12 +178,12 @@ def test_every_file_and_its_folder_are_synced(tmp_path: Path, synced: list[str])
 def test_moves_and_removals_are_synced(tmp_path: Path, synced: list[str]) -> None:
     """A move in both folders: a name may otherwise come back, or be in neither."""
     publish.folder(tmp_path / "aside")
-    publish.replace(tmp_path / "a", b"x")
+    replace(tmp_path / "a", b"x")
     synced.clear()
     publish.move(tmp_path / "a", tmp_path / "aside" / "a")
     assert sorted(synced) == sorted(["aside", tmp_path.name])
     synced.clear()
-    publish.remove(tmp_path / "aside" / "a")
+    remove(tmp_path / "aside" / "a")
     assert synced == ["aside"]
 
 
@@ -183,11 +196,11 @@ def test_folders(tmp_path: Path) -> None:
 
 
 def test_move_and_remove(tmp_path: Path) -> None:
-    publish.replace(tmp_path / "a", b"x")
+    replace(tmp_path / "a", b"x")
     publish.move(tmp_path / "a", tmp_path / "aside" / "a")
     assert (tmp_path / "aside" / "a").read_bytes() == b"x"
-    publish.remove(tmp_path / "aside" / "a")
-    publish.remove(tmp_path / "aside" / "a")
+    remove(tmp_path / "aside" / "a")
+    remove(tmp_path / "aside" / "a")
     assert names(tmp_path / "aside") == []
 
 
