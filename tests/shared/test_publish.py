@@ -187,6 +187,83 @@ def test_moves_and_removals_are_synced(tmp_path: Path, synced: list[str]) -> Non
     assert synced == ["aside"]
 
 
+@pytest.mark.parametrize("operation", ["create", "replace", "move", "remove"])
+def test_a_link_that_appears_between_look_and_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """Nothing reaches what it leads to: the folder that was looked at is the one that is used."""
+    root = publish.Root(tmp_path / "cache")
+    bait = tmp_path / "bait"
+    bait.mkdir()
+    for folder in (bait, root.path / "data"):
+        folder.mkdir(exist_ok=True, parents=True)
+        (folder / "a").write_bytes(b"theirs")
+    used = {"create": "open", "replace": "open", "move": "replace", "remove": "unlink"}[operation]
+    real = getattr(os, used)
+
+    def swapped(*arguments: Any, **more: Any) -> Any:
+        if used != "open" or arguments[1] & os.O_CREAT:
+            (root.path / "data").rename(root.path / "aside")
+            (root.path / "data").symlink_to(bait)
+            monkeypatch.setattr(os, used, real)
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(os, used, swapped)
+    arguments = {"create": ["data/b", b"x"], "replace": ["data/a", b"x"], "move": ["data/a", "c"]}
+    getattr(root, operation)(*arguments.get(operation, ["data/a"]))
+    assert (root.path / "data").is_symlink()
+    assert names(bait) == ["a"]
+    assert (bait / "a").read_bytes() == b"theirs"
+
+
+def test_a_folder_below_the_root_may_not_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "cache").symlink_to("real")  # the user's own choice
+    root = publish.Root(tmp_path / "cache")
+    root.create("a/b/c", b"x")
+    assert (tmp_path / "real/a/b/c").read_bytes() == b"x"
+    (tmp_path / "real/link").symlink_to("a")
+    (tmp_path / "real/file").write_bytes(b"")
+    for act in (
+        lambda name: root.create(f"{name}/b", b"x"),
+        lambda name: root.replace(f"{name}/b/c", b"x"),
+        lambda name: root.remove(f"{name}/b/c"),
+        lambda name: root.move(f"{name}/b", "d"),
+        lambda name: root.move("a/b/c", f"{name}/c"),
+    ):
+        with pytest.raises(UnsafeFileError, match="link: expected a folder .*, found a link"):
+            act("link")
+        with pytest.raises(UnsafeFileError, match="file: expected a folder .*, found something"):
+            act("file")
+    assert names(tmp_path / "real/a/b") == ["c"]
+
+
+def test_every_new_folder_is_durable_in_the_one_above(tmp_path: Path, synced: list[str]) -> None:
+    publish.Root(tmp_path).create("a/b/c", b"x")
+    assert [name for name in synced if ".tmp-" not in name] == [tmp_path.name, "a", "a", "b"]
+    synced.clear()
+    publish.Root(tmp_path).create("a/b/d", b"x")  # a killed build may not have synced a
+    assert [name for name in synced if ".tmp-" not in name] == ["a", "b"]
+
+
+@pytest.mark.parametrize("operation", ["link", "replace"])
+def test_a_temporary_that_somebody_removed_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """A repair takes what is a day old: this builder stood still, or the clock jumped."""
+    real = getattr(os, operation)
+
+    def late(temporary: str, *arguments: Any, **more: Any) -> Any:
+        (tmp_path / temporary).unlink()
+        monkeypatch.setattr(os, operation, real)
+        return real(temporary, *arguments, **more)
+
+    monkeypatch.setattr(os, operation, late)
+    (create if operation == "link" else replace)(tmp_path / "a", b"x")
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"x"
+
+
 def test_folders(tmp_path: Path) -> None:
     publish.folder(tmp_path / "a" / "b")
     publish.folder(tmp_path / "a" / "b")
