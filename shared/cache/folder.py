@@ -18,6 +18,7 @@ from mixkd.shared.cache.codecs.base import SHARD_LIMIT_BYTES, Columns, check_val
 from mixkd.shared.cache.header import (
     HEADER,
     HEADER_LIMIT_BYTES,
+    SHARDS_LIMIT,
     CoveredFile,
     Header,
     Identity,
@@ -29,7 +30,6 @@ from mixkd.shared.cache.seal import (
     SEAL_LIMIT_BYTES,
     SEALS,
     SEALS_LIMIT,
-    SHARDS_LIMIT,
     Seal,
     seal_name,
 )

@@ -8,10 +8,20 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 
 from mixkd.shared import FORMAT_VERSION
-from mixkd.shared.cache.codecs.base import KindName, Layout
-from mixkd.shared.errors import MalformedError, VersionError
-from mixkd.shared.json_values import Count, Sha256, Value, decode, dumps, malformed, sha256_hex
-from mixkd.shared.metrics import CLASSIFICATION
+from mixkd.shared.cache.codecs import CODECS
+from mixkd.shared.cache.codecs.base import KINDS, SHARD_LIMIT_BYTES, KindName, Layout
+from mixkd.shared.errors import MalformedError, UsageError, VersionError
+from mixkd.shared.json_values import (
+    COUNT_LIMIT,
+    Count,
+    Sha256,
+    Value,
+    decode,
+    dumps,
+    malformed,
+    sha256_hex,
+)
+from mixkd.shared.metrics import CLASSIFICATION, metric_names
 from mixkd.shared.mixup import MaskRule
 from mixkd.shared.plan import PLAN_VERSION
 
@@ -20,6 +30,7 @@ HEADER_LIMIT_BYTES = 16 * 2**20
 CLASSES_LIMIT = 65_536
 SPLITS_LIMIT = 127  # numbered in an int8 column
 TRAIN_LIMIT = 2**32  # numbered in uint32 columns
+SHARDS_LIMIT = 2**16  # of up to 1 KiB each in the largest seal
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 SplitName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,40}\Z")]
 CoveredPath = Annotated[
@@ -31,7 +42,9 @@ CoveredPath = Annotated[
     ),
 ]
 Kind = TypeVar("Kind")
-About = dict[str, str | bool | int | float]
+Whole = Annotated[int, msgspec.Meta(ge=-COUNT_LIMIT, le=COUNT_LIMIT)]
+Fact = Annotated[str, msgspec.Meta(max_length=10_000)] | bool | Whole | float
+About = Annotated[dict[str, Fact], msgspec.Meta(max_length=1000)]
 
 
 class CoveredFile(Value, frozen=True, kw_only=True, order=True):
@@ -74,7 +87,7 @@ class Identity(Value, frozen=True, kw_only=True, dict=True):
 
     problem_type: Literal["single_label_classification", "regression"]
     label_names: tuple[str, ...]
-    splits: tuple[Split, ...]
+    splits: Annotated[tuple[Split, ...], msgspec.Meta(max_length=SPLITS_LIMIT)]
     teacher: TeacherIdentity
     max_length: Positive
     mixup: Mixup
@@ -125,8 +138,6 @@ class Identity(Value, frozen=True, kw_only=True, dict=True):
         names = [split.name for split in self.splits]
         if names[:1] != ["train"] or len(set(names)) != len(names) or len(names) < 2:
             raise malformed(where, "splits train and at least one more, each once", names)
-        if len(names) > SPLITS_LIMIT:
-            raise malformed(where, f"at most {SPLITS_LIMIT} splits", len(names))
         if not 2 <= self.n_train <= TRAIN_LIMIT:
             raise malformed(where, f"two train examples, at most {TRAIN_LIMIT}", self.n_train)
         if len(set(self.label_names)) != len(self.label_names):
@@ -153,6 +164,34 @@ class Draft(Value, frozen=True, kw_only=True):
     shard_format: Literal["arrow", "hdf5"]
     metric: str
     about: About
+
+    def check(self, where: object, pairs: int) -> None:
+        """Refuse settings that lead to a cache that no reader takes, before anything is computed.
+
+        Args:
+            pairs: How many are wanted.
+
+        Raises:
+            UsageError: Naming the setting.
+            VersionError: If the pairs follow a later plan.
+        """
+        try:
+            Header.from_bytes(Header.of(self, ()).to_bytes(), where)
+        except MalformedError as error:
+            raise _unreadable(where, error.expected, error.found) from None
+        except ValueError as error:  # not JSON: NaN, infinity, halves of surrogate pairs
+            raise _unreadable(where, "numbers and texts that JSON has", error) from None
+        rows = min(self.shard_rows, max(pairs, self.identity.n_originals))
+        size_bytes = rows * max(self.identity.layout(kind, 0, 1).row_bytes for kind in KINDS)
+        limit_bytes = SHARD_LIMIT_BYTES - CODECS[self.shard_format].overhead_bytes
+        if size_bytes > limit_bytes:
+            most = limit_bytes * rows // size_bytes
+            expected = f"shards of at most {SHARD_LIMIT_BYTES} bytes"
+            raise _unreadable("--shard-rows", expected, f"{size_bytes}", f"at most {most}")
+        shards = sum(-(-n // self.shard_rows) for n in (pairs, self.identity.n_originals))
+        if shards > SHARDS_LIMIT:
+            expected = f"at most {SHARDS_LIMIT} shards"
+            raise _unreadable("--pairs", expected, shards, "fewer, or larger --shard-rows")
 
 
 class Header(Draft, frozen=True, kw_only=True):
@@ -182,6 +221,9 @@ class Header(Draft, frozen=True, kw_only=True):
             expected = f"fingerprint {header.identity.fingerprint}"
             raise malformed(where, expected, header.fingerprint)
         check_order(header.files, where)
+        known = metric_names(header.identity.problem_type, header.identity.classes)
+        if header.metric not in known:
+            raise malformed(where, f"metric {' or '.join(known)}", repr(header.metric)[:80])
         return header
 
     def to_bytes(self) -> bytes:
@@ -251,6 +293,12 @@ def check_order(files: tuple[CoveredFile, ...], where: object) -> None:
     paths = [file.path for file in files]
     if paths != sorted(set(paths)):
         raise malformed(where, "files in order, each once", f"{len(paths)} paths")
+
+
+def _unreadable(
+    where: object, expected: str, found: object, do: str = "different settings or data"
+) -> UsageError:
+    return UsageError(where, expected=expected, found=found, do=f"choose {do}")
 
 
 def _newer(where: object, found: str, expected: str) -> VersionError:

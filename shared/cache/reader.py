@@ -55,8 +55,8 @@ class Cache:
         """Open the cache at its longest seal, or at the seal with this pin.
 
         Raises:
-            MissingFileError, UnsealedError, VersionError, MalformedError, DamagedFileError: Naming
-                the file and what to do.
+            MissingFileError, UnsealedError, VersionError, MalformedError, DamagedFileError,
+                AlignmentError: Naming the file and what to do.
         """
         root = Path(root)
         if not root.is_dir():
@@ -284,6 +284,15 @@ class Cache:
             raise self._contradiction(f"fingerprint and originals of {HEADER}, {expected}", found)
         if self.seal.files != tuple(sorted([covered, *self.header.files])):
             raise self._contradiction(f"the files of {HEADER}", "different files or digests")
+        metric = self.header.metric
+        scored = [split for split, scores in self.seal.scores.items() if metric in scores]
+        if sorted(scored) != sorted(self.splits):
+            raise AlignmentError(
+                self.root / MANIFEST,
+                expected=f"a sealed {metric} of {', '.join(self.splits)}",
+                found=f"one of {', '.join(scored) or 'none'}",
+                do="do not use this cache; build it again",
+            )
         formats = {record.codec.name for record in self.seal.shards}
         if formats != {self.header.shard_format}:
             raise self._contradiction(f"{self.header.shard_format} shards only", sorted(formats))

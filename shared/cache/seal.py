@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from mixkd.shared.cache.header import CoveredFile, check_order, decode_versioned
+from mixkd.shared.cache.header import SHARDS_LIMIT, CoveredFile, check_order, decode_versioned
 from mixkd.shared.cache.records import Record
 from mixkd.shared.json_values import Count, Sha256, Value, decode, dumps, malformed
 
 MANIFEST = "MANIFEST.json"
 SEALS = "seals"
 SEAL_LIMIT_BYTES = 64 * 2**20
-SHARDS_LIMIT = 2**16  # of up to 1 KiB each in the largest seal
 SEALS_LIMIT = 1000
 SCORES_LIMIT_BYTES = 2**20
 Scores = dict[str, dict[str, float]]
@@ -40,7 +39,7 @@ class _Covered(Value, frozen=True, kw_only=True):
     format: Literal[1]
     fingerprint: Sha256
     rows: RowCounts
-    shards: tuple[Record, ...]
+    shards: Annotated[tuple[Record, ...], msgspec.Meta(max_length=SHARDS_LIMIT)]
     files: tuple[CoveredFile, ...]
 
 
@@ -91,8 +90,6 @@ class Seal(_Covered, frozen=True, kw_only=True):
 
     def _check(self, where: object) -> None:
         """Require every row exactly once, in order, originals first, all of one cache."""
-        if len(self.shards) > SHARDS_LIMIT:
-            raise malformed(where, f"at most {SHARDS_LIMIT} shards", len(self.shards))
         position = {"originals": 0, "pairs": 0}
         for record in self.shards:
             record.check(where)

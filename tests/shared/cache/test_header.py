@@ -126,11 +126,20 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda v: v["identity"]["splits"][0].update(rows=2**40),
         "two train examples, at most",
     ),
+    "a huge fact": (lambda v: v["about"].update(a=10**400), r"`int` <= 9007199254740992 at"),
+    "no fact": (lambda v: v["about"].update(a=None), r"at `\$\.about"),
+    "a list of facts": (lambda v: v["about"].update(a=[1]), r"at `\$\.about"),
+    "a nested fact": (lambda v: v["about"].update(a={"b": 1}), r"at `\$\.about"),
+    "a long fact": (lambda v: v["about"].update(a="x" * 10_001), r"of length <= 10000"),
+    "many facts": (lambda v: v["about"].update((str(n), n) for n in range(1001)), "<= 1000"),
+    "an unknown metric": (lambda v: v.update(metric="bleu"), "metric accuracy or macro_f1 or"),
+    "a metric of another problem": (lambda v: v.update(metric="pearson"), "metric accuracy or"),
+    "a number for a metric": (lambda v: v.update(metric=3), r"at `\$\.metric`"),
     "many splits": (
         lambda v: v["identity"]["splits"].extend(
             {**v["identity"]["splits"][1], "name": f"s{k}"} for k in range(127)
         ),
-        "at most 127 splits",
+        "of length <= 127",
     ),
     "one train row": (lambda v: v["identity"]["splits"][0].update(rows=1), "two train examples"),
     "train missing": (lambda v: v["identity"]["splits"].pop(0), "splits train and"),

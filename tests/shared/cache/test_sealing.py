@@ -11,8 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from mixkd.shared.cache.facts import cache_facts
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.repair import repair_cache
 from mixkd.shared.cache.seal import seal_name
 from mixkd.shared.cache.sealing import publish_longest
 from mixkd.shared.cache.verify import verify_cache
@@ -230,6 +232,39 @@ def test_the_card_lists_the_sealed_shards_and_no_others(tmp_path: Path, shard_fo
     assert cache.pin in text
     assert ("config_name: examples" in text) == (shard_format == "arrow")
     assert str(tmp_path) not in text
+
+
+def test_the_card_shows_what_a_stranger_wrote_as_text(tmp_path: Path) -> None:
+    names = ("![](https://x.org/a.png)", "<img src=x> | a | b")
+    about = {"task": "a\n# heading", "<b>": "**bold**", "teacher": 3, "whole": 1.5, "yes": True}
+    root = sealed(tmp_path / "cache", label_names=names, about=about)
+    prose = (root / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]
+    assert "\n# heading" not in prose
+    for markup in ("<", "![", "**", "https://"):
+        assert markup not in prose
+    assert prose.count("|") - prose.count("\\|") == 16  # of the table of splits alone
+    assert "teacher: 3" in prose
+
+
+def test_a_card_of_many_labels_is_short(tmp_path: Path) -> None:
+    made = job(tmp_path / "cache", 0, classes=300, train=2)
+    build(made, Scorer(300), accept)
+    seal(made.root)
+    text = (made.root / "README.md").read_text(encoding="utf-8")
+    assert "class 199 and 100 more" in text
+
+
+@pytest.mark.parametrize("value", [1, True, 1.5, "text", -(2**53)])
+@pytest.mark.parametrize("key", ["task", "teacher", "dtype_difference"])
+def test_any_value_of_about_is_shown(tmp_path: Path, key: str, value: object) -> None:
+    root = sealed(tmp_path / "cache", 16, about={key: value})
+    facts = cache_facts(Cache.open(root))
+    assert all(facts.lines())
+    assert json.loads(dumps(facts.to_json()))["about"] == {key: value}
+    assert verify_cache(root) == []
+    assert repair_cache(root) == []
+    sealed(root, 32)
+    assert f"- {key}: " in (root / "README.md").read_text(encoding="utf-8")
 
 
 def test_seals_of_separate_builds_are_equal(tmp_path: Path) -> None:
