@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from mixkd.shared import FORMAT_VERSION
 from mixkd.shared.cache.codecs import CODECS
 from mixkd.shared.cache.codecs.base import KINDS, SHARD_LIMIT_BYTES, KindName, Layout
-from mixkd.shared.errors import MalformedError, UsageError, VersionError
+from mixkd.shared.cache.versions import decode_versioned, newer
+from mixkd.shared.errors import MalformedError, UsageError
 from mixkd.shared.json_values import (
     COUNT_LIMIT,
     Count,
     Sha256,
     Value,
-    decode,
     dumps,
     malformed,
     sha256_hex,
@@ -41,7 +40,6 @@ CoveredPath = Annotated[
         r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}\.(json|txt|model|safetensors))\Z"
     ),
 ]
-Kind = TypeVar("Kind")
 Whole = Annotated[int, msgspec.Meta(ge=-COUNT_LIMIT, le=COUNT_LIMIT)]
 Fact = Annotated[str, msgspec.Meta(max_length=10_000)] | bool | Whole | float
 About = Annotated[dict[str, Fact], msgspec.Meta(max_length=1000)]
@@ -134,7 +132,7 @@ class Identity(Value, frozen=True, kw_only=True, dict=True):
             VersionError: If the pairs follow a later plan.
         """
         if self.mixup.plan != PLAN_VERSION:
-            raise _newer(where, f"plan {self.mixup.plan}", f"plan {PLAN_VERSION}")
+            raise newer(where, f"plan {self.mixup.plan}", f"plan {PLAN_VERSION}")
         names = [split.name for split in self.splits]
         if names[:1] != ["train"] or len(set(names)) != len(names) or len(names) < 2:
             raise malformed(where, "splits train and at least one more, each once", names)
@@ -231,63 +229,6 @@ class Header(Draft, frozen=True, kw_only=True):
         return dumps(self)
 
 
-class _Versioned(msgspec.Struct):
-    format: int
-
-
-class _OldAbout(msgspec.Struct):
-    shard_format: msgspec.Raw
-
-
-class _OldHeader(msgspec.Struct):
-    about: _OldAbout
-
-
-def decode_versioned(data: bytes, kind: type[Kind], where: object, limit_bytes: int) -> Kind:
-    """Decode a JSON file of this version of the format.
-
-    Raises:
-        VersionError: If the file says that it is of a later version, or of the layout that was
-            used before the first release.
-        MalformedError: If it is anything else.
-    """
-    try:
-        return decode(data, kind, where, limit_bytes)
-    except MalformedError:
-        _check_old(data, where)
-        raise
-
-
-def check_version(version: int, where: object) -> None:
-    """Refuse a file of a different version of the format.
-
-    Raises:
-        VersionError: If the version is a later one.
-        MalformedError: If there is no such version.
-    """
-    if version > FORMAT_VERSION:
-        raise _newer(where, f"format {version}", f"format {FORMAT_VERSION}")
-    if version != FORMAT_VERSION:
-        raise malformed(where, f"format {FORMAT_VERSION} at `$.format`", version)
-
-
-def _check_old(data: bytes, where: object) -> None:
-    try:
-        check_version(msgspec.json.decode(data, type=_Versioned).format, where)
-    except (ValueError, RecursionError):
-        return
-    try:
-        msgspec.json.decode(data, type=_OldHeader)
-    except (ValueError, RecursionError):
-        return
-    raise VersionError(
-        where,
-        expected=f"the released layout of format {FORMAT_VERSION}",
-        found="the layout used before the first release",
-        do="build the cache again with another --out",
-    )
-
-
 def check_order(files: tuple[CoveredFile, ...], where: object) -> None:
     """Refuse a list of files that is not in order, each once."""
     paths = [file.path for file in files]
@@ -299,12 +240,6 @@ def _unreadable(
     where: object, expected: str, found: object, do: str = "different settings or data"
 ) -> UsageError:
     return UsageError(where, expected=expected, found=found, do=f"choose {do}")
-
-
-def _newer(where: object, found: str, expected: str) -> VersionError:
-    return VersionError(
-        where, expected=expected, found=found[:60], do="upgrade mixkd to read this cache"
-    )
 
 
 def _short(value: Any) -> str:

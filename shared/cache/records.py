@@ -9,7 +9,7 @@ import msgspec
 
 from mixkd.shared.cache.codecs import CODECS, Codec
 from mixkd.shared.cache.codecs.base import KindName
-from mixkd.shared.cache.header import check_version, decode_versioned
+from mixkd.shared.cache.versions import check_version, decode_versioned
 from mixkd.shared.json_values import Count, Sha256, Value, dumps, malformed
 
 RECORD_LIMIT_BYTES = 64 * 2**10

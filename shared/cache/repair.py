@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Literal
 
 from mixkd.shared import publish
+from mixkd.shared.cache.discard import discard_shard
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import Header, Identity
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import COMMITS, Record
 from mixkd.shared.cache.seal import MANIFEST, SEALS, Seal
 from mixkd.shared.cache.sealing import README, publish_longest
-from mixkd.shared.cache.writer import check_owner, discard_shard
+from mixkd.shared.cache.writer import check_owner
 from mixkd.shared.errors import DamagedFileError, MixkdError
 
 SECONDS_UNTIL_STALE = 24 * 3600

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from mixkd.shared.cache.header import SHARDS_LIMIT, CoveredFile, check_order, decode_versioned
+from mixkd.shared.cache.header import SHARDS_LIMIT, CoveredFile, check_order
 from mixkd.shared.cache.records import Record
+from mixkd.shared.cache.versions import decode_versioned
 from mixkd.shared.json_values import Count, Sha256, Value, decode, dumps, malformed
 
 MANIFEST = "MANIFEST.json"

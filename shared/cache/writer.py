@@ -6,7 +6,6 @@ builders one wins. The disk is read once, into one snapshot of the records; late
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from mixkd.shared import plan, publish
@@ -14,25 +13,12 @@ from mixkd.shared.arrays import RowRange
 from mixkd.shared.cache import sealing
 from mixkd.shared.cache.codecs import CODECS
 from mixkd.shared.cache.codecs.base import KINDS, Columns, KindName, columns_equal
+from mixkd.shared.cache.discard import discard_shard
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import HEADER, CoveredFile, Draft, Header, Identity
-from mixkd.shared.cache.records import (
-    COMMITS,
-    Made,
-    Record,
-    record_name,
-    record_of,
-    shard_name,
-)
+from mixkd.shared.cache.records import COMMITS, Made, Record, record_name, shard_name
 from mixkd.shared.cache.seal import SEALS, Seal
-from mixkd.shared.errors import (
-    DamagedFileError,
-    DifferentCacheError,
-    DiskError,
-    MissingFileError,
-    MixkdError,
-    OutputError,
-)
+from mixkd.shared.errors import DamagedFileError, DifferentCacheError, DiskError, OutputError
 from mixkd.shared.examples import Examples
 from mixkd.shared.json_values import sha256_hex
 
@@ -262,29 +248,6 @@ class CacheWriter:
                     do="get the file again from where the cache was made, or build with another "
                     "--out",
                 )
-
-
-def discard_shard(folder: CacheFolder, file: str) -> None:
-    """Remove a shard unless its record names it.
-
-    A builder publishes its shard, then the record, then looks whether its shard is still there; and
-    what is removed is put aside before its record is looked for. So, however long one of the two
-    stands still in between, no record is left without its shard.
-    """
-    disk, aside = publish.Root(folder.root), publish.temporary_name(file)
-    if not os.path.lexists(folder.root / file):
-        return
-    disk.move(file, aside)
-    try:
-        named = folder.record(record_of(file)).file == file
-    except MissingFileError:
-        named = False
-    except MixkdError:
-        named = True  # a record that cannot be read may name it
-    if named:
-        disk.move(aside, file)
-    else:
-        disk.remove(aside)
 
 
 def check_owner(root: Path, record: Record, identity: Identity) -> None:

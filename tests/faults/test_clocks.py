@@ -16,9 +16,10 @@ import pytest
 
 from mixkd.shared import publish
 from mixkd.shared.cache import sealing
+from mixkd.shared.cache.discard import discard_shard
 from mixkd.shared.cache.repair import repair_cache
 from mixkd.shared.cache.verify import verify_cache
-from mixkd.shared.cache.writer import CacheWriter, discard_shard
+from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.errors import MixkdError
 from tests import caches, tiers
 from tests.conftest import Tally
