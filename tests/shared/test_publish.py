@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mixkd.shared import publish
+from mixkd.shared import cache, publish
 from mixkd.shared.errors import DiskError, MissingFileError, OutputError, UnsafeFileError
 
 
@@ -294,3 +295,16 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     with pytest.raises(OutputError, match="a folder that can be written"):
         publish.check_writable(tmp_path / "cache")
+
+
+def test_what_writes_into_a_cache_goes_through_a_root() -> None:
+    """By path, a caller could forget that a folder may be a link."""
+    by_path = re.compile(
+        r"publish\.(?!Root\b|is_temporary\b|temporary_name\b)\w+"
+        r"|\.(write_bytes|write_text|unlink|rename|mkdir|touch)\("
+        r"|\bos\.(open|replace|rename|link|unlink|remove|mkdir|makedirs)\("
+    )
+    modules = list(Path(cache.__file__).parent.rglob("*.py"))
+    assert len(modules) > 15
+    for module in modules:
+        assert not by_path.findall(module.read_text(encoding="utf-8")), module
