@@ -3,10 +3,10 @@
 import re
 
 SHOWN_LIMIT = 1000
-# What stands before the @ of an address. A Path has lost one of the two slashes.
-CREDENTIALS = re.compile(
-    r"(?<=[A-Za-z0-9+.-]{2}:/)(/?)(?:[^\s/:@]{0,99}:[^\s@]{0,999}|[^\s/@]{0,99})@"
-)
+# What stands before an @ and holds an address, and in it the user and the password: two patterns,
+# each of which looks at a character a few times only. A Path has lost one of the two slashes.
+BEFORE_AT = re.compile(r"(?<![^\s@])(?=[^\s@]*:/)[^\s@]++(?=@)")
+CREDENTIALS = re.compile(r"(?<=[A-Za-z0-9+.-]{2}:/)(/?)[^/:]*+(?::.*)?\Z", re.DOTALL)
 
 
 def printable(value: object) -> str:
@@ -14,10 +14,10 @@ def printable(value: object) -> str:
 
     Addresses lose their user name and password: messages end up in logs.
     """
-    text = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)
-    )
-    return CREDENTIALS.sub(r"\1***@", text)
+    text = str(value)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return BEFORE_AT.sub(lambda found: CREDENTIALS.sub(r"\1***", found[0]), text)
 
 
 def short(text: str) -> str:

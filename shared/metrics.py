@@ -13,6 +13,13 @@ REGRESSION = "regression"
 PROBLEM_TYPES = (CLASSIFICATION, REGRESSION)
 
 
+def metric_names(problem_type: str, classes: int) -> tuple[str, ...]:
+    """Return the names of what `metrics` computes."""
+    if problem_type == REGRESSION:
+        return ("pearson", "spearman", "mse")
+    return ("accuracy", "macro_f1", "matthews_correlation", *(["f1"] if classes == 2 else []))
+
+
 def metrics(logits: Float, labels: npt.NDArray[np.generic], problem_type: str) -> dict[str, float]:
     """Compute the metrics of logits [n, C]; an undefined one, such as the correlation of a
     constant, counts as 0.

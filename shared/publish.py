@@ -1,30 +1,84 @@
 """Durable local writes: everything that appears in a cache appears whole, or not at all.
 
 A file is written under a temporary name in its folder, synced, closed, opened again and checked,
-put in place, and its folder is synced. Nothing else in the project writes into a cache.
+put in place, and its folder is synced. Nothing else in the project writes into a cache, and what
+does goes through `Root`, which follows no link below the cache's folder.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import re
-import secrets
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from mixkd.shared import files
-from mixkd.shared.errors import DiskError, OutputError, UnsafeFileError
+from mixkd.shared import entries
+from mixkd.shared.entries import NO_HARD_LINKS, Check, OpenFolder, is_temporary, temporary_name
+from mixkd.shared.errors import DiskError, OutputError
 
-TEMPORARY_MARK = ".tmp-"
-CLAIM_MARK = ".claim"
-# Nothing else: a loader may be told to open a file of any other name.
-TEMPORARY = re.compile(
-    f".+({re.escape(TEMPORARY_MARK)}[0-9a-f]{{16}}|{re.escape(CLAIM_MARK)})", re.DOTALL
-)
-THERE_LIMIT_BYTES = 64 * 2**20
-NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
-Check = Callable[[bytes], None]
+__all__ = ["NO_HARD_LINKS", "Root", "is_temporary", "temporary_name"]
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder, the user's choice, below which files are written, moved and removed.
+
+    Names are relative, with slashes. Links below the folder are never followed, folders that a
+    name needs are created.
+
+    Raises:
+        UnsafeFileError: If a part of a name is a link, or not a folder.
+        DiskError: If the disk refuses.
+    """
+
+    path: Path
+
+    def replace(self, name: str, data: bytes, check: Check | None = None) -> None:
+        """Put a file in place of what was there: for names that follow from content, and MANIFEST.
+
+        Args:
+            check: Is shown the bytes as they were read back; raises to refuse them.
+        """
+        with self._holding(name) as (folder, last):
+            folder.replace(last, data, check)
+
+    def create(self, name: str, data: bytes) -> bytes | None:
+        """Create a file exclusively; of several that try, one succeeds.
+
+        Returns:
+            None if this call created the file, else the existing content: equal to `data` if
+            another one wrote the same, or if a file system reported a failure after it succeeded.
+        """
+        with self._holding(name) as (folder, last):
+            return folder.create(last, data)
+
+    def move(self, name: str, target: str) -> None:
+        """Rename a file or a folder durably; a link itself, not what it leads to."""
+        with (
+            self._holding(name, make=False) as (folder, last),
+            self._holding(target) as (other, other_last),
+        ):
+            folder.move(last, other, other_last)
+
+    def remove(self, name: str) -> None:
+        """Remove a file that nobody needs, durably; one that is gone already is fine."""
+        with self._holding(name, make=False) as (folder, last):
+            folder.remove(last)
+            folder.sync()
+
+    @contextmanager
+    def _holding(self, name: str, make: bool = True) -> Iterator[tuple[OpenFolder, str]]:
+        """Open the folder that holds `name`; what the disk refuses is told of `name`."""
+        *parts, last = name.split("/")
+        if make:
+            folder(self.path)
+        try:
+            with entries.opened(self.path, parts, make) as holder:
+                yield holder, last
+        except OSError as error:
+            raise _disk(self.path / name, error) from None
 
 
 def folder(path: Path) -> None:
@@ -45,72 +99,14 @@ def folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def below(root: Path, name: str) -> Path:
-    """Return `root/name` for writing, moving or removing; links to elsewhere are not followed.
-
-    Raises:
-        UnsafeFileError: If a folder between `root` and the file is a link.
-    """
-    folder = root
-    for part in Path(name).parts[:-1]:
-        folder = folder / part
-        if folder.is_symlink():
-            raise UnsafeFileError(
-                folder,
-                expected="a folder of the cache itself, since something is to be written there",
-                found="a link",
-                do="put the folder that it leads to in its place",
-            )
-    return root / name
-
-
-def replace(path: Path, data: bytes, check: Check | None = None) -> None:
-    """Put a file in place, whatever was there: for names derived from content, and MANIFEST."""
-    temporary = _written(path, data, check)
-    try:
-        os.replace(temporary, path)
-    except OSError as error:
-        _remove(temporary)
-        raise _disk(path, error) from None
-    sync_folder(path.parent)
-
-
-def create(path: Path, data: bytes) -> bytes | None:
-    """Create a file exclusively; of several that try, one succeeds.
-
-    Returns:
-        None if this call created the file, else the content that was there: equal to `data` if
-        another one wrote the same, or if a file system reported a failure after it had succeeded.
-    """
-    temporary = _written(path, data, None)
-    there = None
-    try:
-        _link(temporary, path)
-    except FileExistsError:
-        there = _content(path, max(len(data), THERE_LIMIT_BYTES))
-    except OSError as error:
-        raise _disk(path, error) from None
-    finally:
-        _remove(temporary)
-    sync_folder(path.parent)  # also for what another one linked and may not have synced yet
-    return there
-
-
 def move(path: Path, target: Path) -> None:
-    """Rename a file durably, for quarantine."""
+    """Rename a file or a folder durably; the folders of both are taken as they are."""
     folder(target.parent)
     try:
-        os.replace(path, target)
+        with entries.opened(path.parent) as source, entries.opened(target.parent) as other:
+            source.move(path.name, other, target.name)
     except OSError as error:
         raise _disk(path, error) from None
-    sync_folder(target.parent)
-    sync_folder(path.parent)
-
-
-def remove(path: Path) -> None:
-    """Remove a file that nobody needs, durably; one that is gone already is fine."""
-    _remove(path)
-    sync_folder(path.parent)
 
 
 def settle(folder: Path) -> None:
@@ -144,18 +140,7 @@ def check_writable(root: Path) -> None:
 
 def temporary_beside(path: Path) -> Path:
     """Make a name that nobody else uses, for what becomes `path` once it is whole."""
-    return path.with_name(f"{path.name}{TEMPORARY_MARK}{secrets.token_hex(8)}")
-
-
-def is_temporary(name: str) -> bool:
-    return TEMPORARY.fullmatch(name) is not None
-
-
-def _content(path: Path, limit_bytes: int) -> bytes:
-    try:
-        return files.read(path.parent, path.name, limit_bytes=limit_bytes)
-    except OSError as error:
-        raise _disk(path, error) from None
+    return path.with_name(temporary_name(path.name))
 
 
 def _umask() -> int:
@@ -165,90 +150,11 @@ def _umask() -> int:
     return mask
 
 
-def _written(path: Path, data: bytes, check: Check | None) -> Path:
-    """Write a temporary file beside `path`: synced, read back and checked."""
-    temporary = temporary_beside(path)
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            rest = memoryview(data)
-            while rest:
-                written = os.write(descriptor, rest)
-                if not written:
-                    raise OSError(errno.EIO, "nothing was written")
-                rest = rest[written:]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        _read_back(path, temporary, data, check)
-    except BaseException as error:
-        _remove(temporary)
-        if isinstance(error, OSError):
-            raise _disk(path, error) from None
-        raise
-    return temporary
-
-
-def _read_back(path: Path, temporary: Path, data: bytes, check: Check | None) -> None:
-    found = temporary.read_bytes()
-    if found != data:
-        raise DiskError(
-            path,
-            expected=f"the {len(data)} bytes that were written",
-            found=f"{len(found)} other bytes when they were read back",
-            do="check the disk; nothing was committed",
-        )
-    if check is not None:
-        check(found)
-
-
-def _link(temporary: Path, path: Path) -> None:
-    """Link, which fails if `path` exists; without hard links, rename under a claim."""
-    try:
-        os.link(temporary, path)
-    except OSError as error:
-        if error.errno not in NO_HARD_LINKS:
-            raise
-        _rename_under_claim(temporary, path)
-
-
-def _rename_under_claim(temporary: Path, path: Path) -> None:
-    """Rename where hard links are refused: one builder at a time; a crash leaves the claim."""
-    claim = path.with_name(path.name + CLAIM_MARK)
-    try:
-        os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        raise DiskError(
-            claim,
-            expected="no other builder on a file system without hard links",
-            found="another builder's claim",
-            do="wait for it; if none runs, remove this file",
-        ) from None
-    try:
-        if path.exists():
-            raise FileExistsError(path)
-        os.replace(temporary, path)
-    finally:
-        _remove(claim)
-
-
 def sync_folder(path: Path) -> None:
     """Make the names in a folder durable, whoever put them there."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise _disk(path, error) from None
-
-
-def _remove(path: Path) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
+        with entries.opened(path) as opened:
+            opened.sync()
     except OSError as error:
         raise _disk(path, error) from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mixkd.shared.errors import printable
+from mixkd.shared.markdown import plain
 from mixkd.student_train.report import metric_rows
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ def model_card(result: TrainResult) -> ModelCard:
     rows = "\n".join(f"| {' | '.join(row)} |" for row in metric_rows(result))
     content = CONTENT.format(
         data=data.to_yaml(),
-        task=_plain(result.task or "text classification"),
+        task=plain(result.task or "text classification"),
         model_type=result.student.model_type,
         parameters=result.student.parameters,
         method=result.settings.method,
-        teachers=", ".join(f"`{_plain(cache.teacher)}`" for cache in result.caches),
-        labels=", ".join(f"`{_plain(label)}`" for label in result.student.labels),
+        teachers=", ".join(plain(cache.teacher) for cache in result.caches),
+        labels=", ".join(plain(label) for label in result.student.labels),
         max_length=result.settings.max_length,
         rows=rows,
         steps=result.steps,
@@ -66,8 +66,3 @@ def model_card(result: TrainResult) -> ModelCard:
         seal=result.seal[:12],
     )
     return ModelCard(content)
-
-
-def _plain(value: object) -> str:
-    """Return text from a cache, harmless in Markdown."""
-    return printable(value).replace("`", "'").replace("|", "/").replace("<", "(")

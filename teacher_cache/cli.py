@@ -156,7 +156,7 @@ def build(as_json: bool, **values: Any) -> None:
     elif as_json:
         click.echo(json.dumps(result.to_json(), indent=1))
     else:
-        click.echo("\n".join(result.cache.lines()))
+        click.echo(command.shown(result.cache.lines()))
         if result.run:
             click.echo(
                 f"this run     {result.run.rows} rows in {result.run.seconds:.1f} s, "

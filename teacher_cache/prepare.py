@@ -98,10 +98,10 @@ def prepare(options: BuildOptions, given: TeacherOrigin | None = None) -> Prepar
         _teacher_labels(options, header),
     )
     draft = _draft(options, header, content, origin.sha256(), columns)
-    draft.identity.check(options.root)
     if writer:
         writer.check_same(draft)
         draft = writer.header
+    draft.check(options.root, options.pairs)
     target = Target(options.root, draft, content.examples, options.pairs)
     return Prepared(origin, target, writer)
 

@@ -162,6 +162,4 @@ def _gate(options: BuildOptions, prepared: Prepared) -> Gate:
 
 def _note_run(root: Path, done: RunFacts) -> None:
     """Write provenance for people: covered by no digest."""
-    path = publish.below(root, f"runs/{uuid.uuid4()}.json")
-    publish.folder(path.parent)
-    publish.create(path, dumps(done.to_json()))
+    publish.Root(root).create(f"runs/{uuid.uuid4()}.json", dumps(done.to_json()))

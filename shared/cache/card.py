@@ -7,7 +7,9 @@ from typing import Any
 
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import Record
+from mixkd.shared.markdown import plain
 
+LABELS_SHOWN = 200
 PROSE = """
 # Teacher logits: {task}
 
@@ -40,14 +42,14 @@ def card(cache: Cache) -> str:
         configs=_configs(cache),
     )
     prose = PROSE.format(
-        task=about.get("task", cache.root.name),
+        task=plain(about.get("task", cache.root.name)),
         originals=seal.rows.originals,
         pairs=seal.rows.pairs,
         rows="\n".join(
             f"| {split.name} | {split.rows} | {_scores(seal.scores[split.name])} |"
             for split in identity.splits
         ),
-        labels=", ".join(identity.label_names) or "a number (regression)",
+        labels=_labels(identity.label_names),
         beta=identity.mixup.beta,
         mask=identity.mixup.mask,
         seed=identity.mixup.seed,
@@ -55,7 +57,7 @@ def card(cache: Cache) -> str:
         dtype=identity.logits_dtype,
         fingerprint=identity.fingerprint,
         pin=cache.pin,
-        about="\n".join(f"- {name}: {about[name]}" for name in sorted(about)),
+        about="\n".join(f"- {plain(name)}: {plain(about[name])}" for name in sorted(about)),
     )
     return f"---\n{data.to_yaml()}\n---\n{prose}"
 
@@ -75,5 +77,11 @@ def _config(name: str, records: Sequence[Record]) -> dict[str, Any]:
     return {"config_name": name, "data_files": files}
 
 
+def _labels(names: Sequence[str]) -> str:
+    shown = ", ".join(map(plain, names[:LABELS_SHOWN])) or "a number (regression)"
+    more = len(names) - LABELS_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
 def _scores(scores: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in sorted(scores.items()))
+    return ", ".join(f"{plain(name)} {value:.4f}" for name, value in sorted(scores.items()))

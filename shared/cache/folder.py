@@ -5,7 +5,9 @@ Reader, writer, verify and repair all look at a cache through this.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +18,35 @@ from mixkd.shared.cache.codecs.base import SHARD_LIMIT_BYTES, Columns, check_val
 from mixkd.shared.cache.header import (
     HEADER,
     HEADER_LIMIT_BYTES,
+    SHARDS_LIMIT,
     CoveredFile,
     Header,
     Identity,
     Split,
 )
 from mixkd.shared.cache.records import RECORD_LIMIT_BYTES, Record
-from mixkd.shared.cache.seal import MANIFEST, SEAL_LIMIT_BYTES, Seal, seal_name
-from mixkd.shared.errors import DamagedFileError, MalformedError, MissingFileError, UnsealedError
+from mixkd.shared.cache.seal import (
+    MANIFEST,
+    SEAL_LIMIT_BYTES,
+    SEALS,
+    SEALS_LIMIT,
+    Seal,
+    seal_name,
+)
+from mixkd.shared.errors import (
+    DamagedFileError,
+    MalformedError,
+    MissingFileError,
+    UnsafeFileError,
+    UnsealedError,
+)
 from mixkd.shared.examples import Examples
 from mixkd.shared.json_values import sha256_hex
 
 FILE_LIMIT_BYTES = 2**36
+ENTRIES_LIMIT = 2 * SHARDS_LIMIT  # in one folder: shards, and what killed builders left
+FILES_LIMIT = 4 * ENTRIES_LIMIT  # in all
+DEPTH_LIMIT = 5  # quarantine/student_init/3-layers/config.json, and one more
 REPAIR = "run: cache-teacher repair, then build again; or get the file again"
 GET_AGAIN = "get the file again from where the cache was made"
 
@@ -48,7 +67,49 @@ class CacheFolder:
 
     def names(self, folder: str) -> list[str]:
         """Return the paths of all JSON files in `commits` or `seals`, whatever is in them."""
-        return sorted(f"{folder}/{path.name}" for path in (self.root / folder).glob("*.json"))
+        limit = SEALS_LIMIT if folder == SEALS else ENTRIES_LIMIT
+        listed = self.listed(folder, limit)
+        return sorted(f"{folder}/{name}" for name in listed if name.endswith(".json"))
+
+    def listed(self, folder: str, limit: int = ENTRIES_LIMIT) -> list[str]:
+        """Return the names in a folder of the cache, none if it does not exist.
+
+        Raises:
+            UnsafeFileError: If there are more than `limit`.
+        """
+        return [entry.name for entry in self._entries(folder, limit)]
+
+    def files(self) -> list[str]:
+        """Return the paths of everything but folders, in order; links are not followed.
+
+        Raises:
+            UnsafeFileError: If there are more than a cache can have.
+        """
+        folders, found = [""], list[str]()
+        while folders:
+            folder = folders.pop()
+            if folder.count("/") >= DEPTH_LIMIT:
+                continue
+            for entry in self._entries(folder, FILES_LIMIT - len(found)):
+                path = f"{folder}{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(f"{path}/")
+                else:
+                    found.append(path)
+        return sorted(found)
+
+    def _entries(self, folder: str, limit: int) -> list[os.DirEntry[str]]:
+        where = self.root / folder
+        try:
+            with os.scandir(where) as entries:
+                found = list(islice(entries, limit + 1))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise _unlisted(where, "a folder that can be listed", error.strerror) from None
+        if len(found) > limit:
+            raise _unlisted(where, f"at most {limit} files", "more")
+        return found
 
     def header(self) -> Header:
         """Read `cache.json`."""
@@ -182,6 +243,15 @@ class CacheFolder:
         logits = np.concatenate([part["logits"] for part in parts]).astype(np.float32)  # [n, C]
         stops = np.cumsum([split.rows for split in identity.splits])[:-1]
         return dict(zip((s.name for s in identity.splits), np.split(logits, stops), strict=True))
+
+
+def _unlisted(where: Path, expected: str, found: object) -> UnsafeFileError:
+    return UnsafeFileError(
+        where,
+        expected=expected,
+        found=found,
+        do="move aside what the cache does not need, or do not use it",
+    )
 
 
 def original_keys(identity: Identity, start: int, stop: int) -> Columns:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from mixkd.shared import FORMAT_VERSION
-from mixkd.shared.cache.codecs.base import KindName, Layout
-from mixkd.shared.errors import MalformedError, VersionError
-from mixkd.shared.json_values import Count, Sha256, Value, decode, dumps, malformed, sha256_hex
-from mixkd.shared.metrics import CLASSIFICATION
+from mixkd.shared.cache.codecs import CODECS
+from mixkd.shared.cache.codecs.base import KINDS, SHARD_LIMIT_BYTES, KindName, Layout
+from mixkd.shared.cache.versions import decode_versioned, newer
+from mixkd.shared.errors import MalformedError, UsageError
+from mixkd.shared.json_values import (
+    COUNT_LIMIT,
+    Count,
+    Sha256,
+    Value,
+    dumps,
+    malformed,
+    sha256_hex,
+)
+from mixkd.shared.metrics import CLASSIFICATION, metric_names
 from mixkd.shared.mixup import MaskRule
 from mixkd.shared.plan import PLAN_VERSION
 
@@ -20,6 +29,7 @@ HEADER_LIMIT_BYTES = 16 * 2**20
 CLASSES_LIMIT = 65_536
 SPLITS_LIMIT = 127  # numbered in an int8 column
 TRAIN_LIMIT = 2**32  # numbered in uint32 columns
+SHARDS_LIMIT = 2**16  # of up to 1 KiB each in the largest seal
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 SplitName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,40}\Z")]
 CoveredPath = Annotated[
@@ -30,8 +40,9 @@ CoveredPath = Annotated[
         r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}\.(json|txt|model|safetensors))\Z"
     ),
 ]
-Kind = TypeVar("Kind")
-About = dict[str, str | bool | int | float]
+Whole = Annotated[int, msgspec.Meta(ge=-COUNT_LIMIT, le=COUNT_LIMIT)]
+Fact = Annotated[str, msgspec.Meta(max_length=10_000)] | bool | Whole | float
+About = Annotated[dict[str, Fact], msgspec.Meta(max_length=1000)]
 
 
 class CoveredFile(Value, frozen=True, kw_only=True, order=True):
@@ -74,7 +85,7 @@ class Identity(Value, frozen=True, kw_only=True, dict=True):
 
     problem_type: Literal["single_label_classification", "regression"]
     label_names: tuple[str, ...]
-    splits: tuple[Split, ...]
+    splits: Annotated[tuple[Split, ...], msgspec.Meta(max_length=SPLITS_LIMIT)]
     teacher: TeacherIdentity
     max_length: Positive
     mixup: Mixup
@@ -121,12 +132,10 @@ class Identity(Value, frozen=True, kw_only=True, dict=True):
             VersionError: If the pairs follow a later plan.
         """
         if self.mixup.plan != PLAN_VERSION:
-            raise _newer(where, f"plan {self.mixup.plan}", f"plan {PLAN_VERSION}")
+            raise newer(where, f"plan {self.mixup.plan}", f"plan {PLAN_VERSION}")
         names = [split.name for split in self.splits]
         if names[:1] != ["train"] or len(set(names)) != len(names) or len(names) < 2:
             raise malformed(where, "splits train and at least one more, each once", names)
-        if len(names) > SPLITS_LIMIT:
-            raise malformed(where, f"at most {SPLITS_LIMIT} splits", len(names))
         if not 2 <= self.n_train <= TRAIN_LIMIT:
             raise malformed(where, f"two train examples, at most {TRAIN_LIMIT}", self.n_train)
         if len(set(self.label_names)) != len(self.label_names):
@@ -153,6 +162,34 @@ class Draft(Value, frozen=True, kw_only=True):
     shard_format: Literal["arrow", "hdf5"]
     metric: str
     about: About
+
+    def check(self, where: object, pairs: int) -> None:
+        """Refuse settings that lead to a cache that no reader takes, before anything is computed.
+
+        Args:
+            pairs: How many are wanted.
+
+        Raises:
+            UsageError: Naming the setting.
+            VersionError: If the pairs follow a later plan.
+        """
+        try:
+            Header.from_bytes(Header.of(self, ()).to_bytes(), where)
+        except MalformedError as error:
+            raise _unreadable(where, error.expected, error.found) from None
+        except ValueError as error:  # not JSON: NaN, infinity, halves of surrogate pairs
+            raise _unreadable(where, "numbers and texts that JSON has", error) from None
+        rows = min(self.shard_rows, max(pairs, self.identity.n_originals))
+        size_bytes = rows * max(self.identity.layout(kind, 0, 1).row_bytes for kind in KINDS)
+        limit_bytes = SHARD_LIMIT_BYTES - CODECS[self.shard_format].overhead_bytes
+        if size_bytes > limit_bytes:
+            most = limit_bytes * rows // size_bytes
+            expected = f"shards of at most {SHARD_LIMIT_BYTES} bytes"
+            raise _unreadable("--shard-rows", expected, f"{size_bytes}", f"at most {most}")
+        shards = sum(-(-n // self.shard_rows) for n in (pairs, self.identity.n_originals))
+        if shards > SHARDS_LIMIT:
+            expected = f"at most {SHARDS_LIMIT} shards"
+            raise _unreadable("--pairs", expected, shards, "fewer, or larger --shard-rows")
 
 
 class Header(Draft, frozen=True, kw_only=True):
@@ -182,68 +219,14 @@ class Header(Draft, frozen=True, kw_only=True):
             expected = f"fingerprint {header.identity.fingerprint}"
             raise malformed(where, expected, header.fingerprint)
         check_order(header.files, where)
+        known = metric_names(header.identity.problem_type, header.identity.classes)
+        if header.metric not in known:
+            raise malformed(where, f"metric {' or '.join(known)}", repr(header.metric)[:80])
         return header
 
     def to_bytes(self) -> bytes:
         """Return the canonical JSON."""
         return dumps(self)
-
-
-class _Versioned(msgspec.Struct):
-    format: int
-
-
-class _OldAbout(msgspec.Struct):
-    shard_format: msgspec.Raw
-
-
-class _OldHeader(msgspec.Struct):
-    about: _OldAbout
-
-
-def decode_versioned(data: bytes, kind: type[Kind], where: object, limit_bytes: int) -> Kind:
-    """Decode a JSON file of this version of the format.
-
-    Raises:
-        VersionError: If the file says that it is of a later version, or of the layout that was
-            used before the first release.
-        MalformedError: If it is anything else.
-    """
-    try:
-        return decode(data, kind, where, limit_bytes)
-    except MalformedError:
-        _check_old(data, where)
-        raise
-
-
-def check_version(version: int, where: object) -> None:
-    """Refuse a file of a different version of the format.
-
-    Raises:
-        VersionError: If the version is a later one.
-        MalformedError: If there is no such version.
-    """
-    if version > FORMAT_VERSION:
-        raise _newer(where, f"format {version}", f"format {FORMAT_VERSION}")
-    if version != FORMAT_VERSION:
-        raise malformed(where, f"format {FORMAT_VERSION} at `$.format`", version)
-
-
-def _check_old(data: bytes, where: object) -> None:
-    try:
-        check_version(msgspec.json.decode(data, type=_Versioned).format, where)
-    except (ValueError, RecursionError):
-        return
-    try:
-        msgspec.json.decode(data, type=_OldHeader)
-    except (ValueError, RecursionError):
-        return
-    raise VersionError(
-        where,
-        expected=f"the released layout of format {FORMAT_VERSION}",
-        found="the layout used before the first release",
-        do="build the cache again with another --out",
-    )
 
 
 def check_order(files: tuple[CoveredFile, ...], where: object) -> None:
@@ -253,10 +236,10 @@ def check_order(files: tuple[CoveredFile, ...], where: object) -> None:
         raise malformed(where, "files in order, each once", f"{len(paths)} paths")
 
 
-def _newer(where: object, found: str, expected: str) -> VersionError:
-    return VersionError(
-        where, expected=expected, found=found[:60], do="upgrade mixkd to read this cache"
-    )
+def _unreadable(
+    where: object, expected: str, found: object, do: str = "different settings or data"
+) -> UsageError:
+    return UsageError(where, expected=expected, found=found, do=f"choose {do}")
 
 
 def _short(value: Any) -> str:

@@ -55,8 +55,8 @@ class Cache:
         """Open the cache at its longest seal, or at the seal with this pin.
 
         Raises:
-            MissingFileError, UnsealedError, VersionError, MalformedError, DamagedFileError: Naming
-                the file and what to do.
+            MissingFileError, UnsealedError, VersionError, MalformedError, DamagedFileError,
+                AlignmentError: Naming the file and what to do.
         """
         root = Path(root)
         if not root.is_dir():
@@ -68,7 +68,16 @@ class Cache:
             )
         folder = CacheFolder(root)
         seal, found = folder.seal(seal_name(pin)) if pin else folder.manifest()
-        cache = cls(folder, folder.header(), seal, found)
+        return cls.of(folder, folder.header(), seal, found)
+
+    @classmethod
+    def of(cls, folder: CacheFolder, header: Header, seal: Seal, pin: str) -> Cache:
+        """Open the cache at a seal, on the disk or not, which must agree with `cache.json`.
+
+        Raises:
+            MissingFileError, MalformedError, DamagedFileError: Naming the file and what to do.
+        """
+        cache = cls(folder, header, seal, pin)
         cache._check_seal()
         return cache
 
@@ -275,6 +284,15 @@ class Cache:
             raise self._contradiction(f"fingerprint and originals of {HEADER}, {expected}", found)
         if self.seal.files != tuple(sorted([covered, *self.header.files])):
             raise self._contradiction(f"the files of {HEADER}", "different files or digests")
+        metric = self.header.metric
+        scored = [split for split, scores in self.seal.scores.items() if metric in scores]
+        if sorted(scored) != sorted(self.splits):
+            raise AlignmentError(
+                self.root / MANIFEST,
+                expected=f"a sealed {metric} of {', '.join(self.splits)}",
+                found=f"one of {', '.join(scored) or 'none'}",
+                do="do not use this cache; build it again",
+            )
         formats = {record.codec.name for record in self.seal.shards}
         if formats != {self.header.shard_format}:
             raise self._contradiction(f"{self.header.shard_format} shards only", sorted(formats))

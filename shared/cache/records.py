@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from mixkd.shared.cache.codecs import CODECS, Codec
 from mixkd.shared.cache.codecs.base import KindName
-from mixkd.shared.cache.header import check_version, decode_versioned
+from mixkd.shared.cache.versions import check_version, decode_versioned
 from mixkd.shared.json_values import Count, Sha256, Value, dumps, malformed
 
 RECORD_LIMIT_BYTES = 64 * 2**10
@@ -78,6 +79,11 @@ class Record(Value, frozen=True, kw_only=True):
 def shard_name(kind: str, start: int, sha256: str, suffix: str) -> str:
     """Return the path of a shard in its cache."""
     return f"data/{kind}-{start:09d}-{sha256[:12]}.{suffix}"
+
+
+def record_of(file: str) -> str:
+    """Return the path of the record that alone may name the shard `file`."""
+    return f"{COMMITS}/{Path(file).name.rpartition('-')[0]}.json"
 
 
 def record_name(kind: str, start: int) -> str:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mixkd.shared import publish
+from mixkd.shared.cache.discard import discard_shard
 from mixkd.shared.cache.folder import CacheFolder
-from mixkd.shared.cache.header import Identity
+from mixkd.shared.cache.header import Header, Identity
+from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import COMMITS, Record
 from mixkd.shared.cache.seal import MANIFEST, SEALS, Seal
-from mixkd.shared.cache.sealing import publish_longest
+from mixkd.shared.cache.sealing import README, publish_longest
 from mixkd.shared.cache.writer import check_owner
-from mixkd.shared.errors import MixkdError
+from mixkd.shared.errors import DamagedFileError, MixkdError
 
 SECONDS_UNTIL_STALE = 24 * 3600
 QUARANTINE = "quarantine"
@@ -45,8 +48,9 @@ def repair_cache(root: str | Path, dry_run: bool = False) -> list[Step]:
     """
     root = Path(root)
     folder = CacheFolder(root)
-    identity = folder.header().identity
-    seals, steps = _seals(folder)
+    header = folder.header()
+    identity = header.identity
+    seals, steps = _seals(folder, header)
     sealed = {record.name: record for seal in seals.values() for record in seal.shards}
     records, unreadable = _records(folder)
     bad: dict[str, str] = {}
@@ -59,30 +63,50 @@ def repair_cache(root: str | Path, dry_run: bool = False) -> list[Step]:
             steps += _aside(root, name, record, damage)
         elif record != records.get(name):
             steps.append(Step("restore", name, reason or f"its seal has it, {COMMITS}/ has not"))
-    steps += [
+    steps += _listing(seals, bad)
+    named = {record.file for record in (*records.values(), *sealed.values())}
+    steps += _stale(folder, named)
+    steps += _lost(folder, seals)
+    if (root / README).is_dir():
+        steps.append(Step("quarantine", README, "it is a folder"))
+    if not dry_run:
+        _carry_out(folder, steps, sealed)
+        # A builder may have sealed what was put aside meanwhile.
+        _carry_out(folder, _listing(_seals(folder, header)[0], bad) if bad else [], sealed)
+        if folder.names(SEALS):
+            publish_longest(folder)
+    return steps
+
+
+def _seals(folder: CacheFolder, header: Header) -> tuple[dict[str, Seal], list[Step]]:
+    """Read MANIFEST.json and every seal; those that no reader takes go aside."""
+    seals: dict[str, Seal] = {}
+    steps: list[Step] = []
+    manifest = [MANIFEST] if os.path.lexists(folder.root / MANIFEST) else []
+    for name in (*folder.names(SEALS), *manifest):
+        try:
+            seal, pin = folder.manifest() if name == MANIFEST else folder.seal(name)
+            _check_agreement(folder, header, seal, pin)
+        except MixkdError as error:
+            steps.append(Step("quarantine", name, str(error)))
+        else:
+            seals[name] = seal
+    return seals, steps
+
+
+def _check_agreement(folder: CacheFolder, header: Header, seal: Seal, pin: str) -> None:
+    """Refuse a seal that contradicts `cache.json`, unless that is not the sealed one: see _lost."""
+    with suppress(DamagedFileError):
+        Cache.of(folder, header, seal, pin)
+
+
+def _listing(seals: dict[str, Seal], bad: dict[str, str]) -> list[Step]:
+    """Find the seals of what is damaged."""
+    return [
         Step("quarantine", name, f"it lists {listed[0]}")
         for name, seal in seals.items()
         if (listed := [record.name for record in seal.shards if record.name in bad])
     ]
-    named = {record.file for record in (*records.values(), *sealed.values())}
-    steps += _stale(root, named)
-    steps += _lost(folder, seals)
-    if not dry_run:
-        _carry_out(folder, steps, sealed)
-    return steps
-
-
-def _seals(folder: CacheFolder) -> tuple[dict[str, Seal], list[Step]]:
-    """Read MANIFEST.json and every seal; those that cannot be read go aside."""
-    seals: dict[str, Seal] = {}
-    steps: list[Step] = []
-    manifest = [MANIFEST] if (folder.root / MANIFEST).exists() else []
-    for name in (*folder.names(SEALS), *manifest):
-        try:
-            seals[name], _ = folder.manifest() if name == MANIFEST else folder.seal(name)
-        except MixkdError as error:
-            steps.append(Step("quarantine", name, str(error)))
-    return seals, steps
 
 
 def _records(folder: CacheFolder) -> tuple[dict[str, Record], dict[str, str]]:
@@ -111,10 +135,10 @@ def _aside(root: Path, name: str, record: Record | None, reason: str) -> Iterato
             yield Step("quarantine", file, reason)
 
 
-def _stale(root: Path, named: set[str]) -> Iterator[Step]:
+def _stale(folder: CacheFolder, named: set[str]) -> Iterator[Step]:
     before = time.time() - SECONDS_UNTIL_STALE
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
+    for name in folder.files():
+        path = folder.root / name
         if name.startswith(f"{QUARANTINE}/") or not path.is_file() or path.is_symlink():
             continue
         temporary = publish.is_temporary(path.name)
@@ -132,30 +156,27 @@ def _lost(folder: CacheFolder, seals: dict[str, Seal]) -> Iterator[Step]:
             yield Step("get again", file.path, str(error))
 
 
-def _free(root: Path, name: str) -> Path:
+def _free(root: Path, name: str) -> str:
     """Find the first of NAME, NAME.1, NAME.2, … in quarantine that is not taken."""
-    target = publish.below(root, f"{QUARANTINE}/{name}")
+    target = f"{QUARANTINE}/{name}"
     number, free = 0, target
-    while os.path.lexists(free):
+    while os.path.lexists(root / free):
         number += 1
-        free = target.with_name(f"{target.name}.{number}")
+        free = f"{target}.{number}"
     return free
 
 
 def _carry_out(folder: CacheFolder, steps: list[Step], sealed: dict[str, Record]) -> None:
     """Take the steps, seals first: while a seal exists, what it lists exists too."""
-    root = folder.root
+    root, disk = folder.root, publish.Root(folder.root)
     for step in sorted(steps, key=lambda step: not step.file.startswith((MANIFEST, f"{SEALS}/"))):
-        if step.action == "get again":
-            continue
-        path = publish.below(root, step.file)
         if step.action == "quarantine":
-            publish.move(path, _free(root, step.file))
+            disk.move(step.file, _free(root, step.file))
+        elif step.action == "remove" and publish.is_temporary(step.file):
+            disk.remove(step.file)
         elif step.action == "remove":
-            publish.remove(path)
+            discard_shard(folder, step.file)
         elif step.action == "restore":
-            if os.path.lexists(path):
-                publish.move(path, _free(root, step.file))
-            publish.create(path, sealed[step.file].to_bytes())
-    if folder.names(SEALS):
-        publish_longest(folder)
+            if os.path.lexists(root / step.file):
+                disk.move(step.file, _free(root, step.file))
+            disk.create(step.file, sealed[step.file].to_bytes())

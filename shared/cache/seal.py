@@ -5,23 +5,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from mixkd.shared.cache.header import CoveredFile, check_order, decode_versioned
+from mixkd.shared.cache.header import SHARDS_LIMIT, CoveredFile, check_order
 from mixkd.shared.cache.records import Record
+from mixkd.shared.cache.versions import decode_versioned
 from mixkd.shared.json_values import Count, Sha256, Value, decode, dumps, malformed
 
 MANIFEST = "MANIFEST.json"
 SEALS = "seals"
 SEAL_LIMIT_BYTES = 64 * 2**20
-SHARDS_LIMIT = 1_000_000
+SEALS_LIMIT = 1000
 SCORES_LIMIT_BYTES = 2**20
 Scores = dict[str, dict[str, float]]
 
 
-class Rows(Value, frozen=True, kw_only=True):
+class RowCounts(Value, frozen=True, kw_only=True):
     """How many rows of each kind are complete."""
 
     originals: Count
@@ -38,8 +39,8 @@ class _Covered(Value, frozen=True, kw_only=True):
 
     format: Literal[1]
     fingerprint: Sha256
-    rows: Rows
-    shards: tuple[Record, ...]
+    rows: RowCounts
+    shards: Annotated[tuple[Record, ...], msgspec.Meta(max_length=SHARDS_LIMIT)]
     files: tuple[CoveredFile, ...]
 
 
@@ -90,8 +91,6 @@ class Seal(_Covered, frozen=True, kw_only=True):
 
     def _check(self, where: object) -> None:
         """Require every row exactly once, in order, originals first, all of one cache."""
-        if len(self.shards) > SHARDS_LIMIT:
-            raise malformed(where, f"at most {SHARDS_LIMIT} shards", len(self.shards))
         position = {"originals": 0, "pairs": 0}
         for record in self.shards:
             record.check(where)

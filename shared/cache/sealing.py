@@ -13,8 +13,16 @@ from mixkd.shared.cache.folder import FILE_LIMIT_BYTES, CacheFolder
 from mixkd.shared.cache.header import HEADER, CoveredFile, CoveredPath, Header
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import Record
-from mixkd.shared.cache.seal import MANIFEST, SEAL_LIMIT_BYTES, SEALS, Rows, Seal, seal_name
-from mixkd.shared.errors import DamagedFileError, MixkdError, UnsealedError
+from mixkd.shared.cache.seal import (
+    MANIFEST,
+    SEAL_LIMIT_BYTES,
+    SEALS,
+    SEALS_LIMIT,
+    RowCounts,
+    Seal,
+    seal_name,
+)
+from mixkd.shared.errors import DamagedFileError, MixkdError, OutputError, UnsealedError
 from mixkd.shared.json_values import sha256_hex
 from mixkd.shared.metrics import metrics
 from mixkd.shared.plan import complete_prefix
@@ -38,26 +46,47 @@ def make(folder: CacheFolder, header: Header, records: Mapping[str, Sequence[Rec
             found=f"{complete}",
             do="run the build again: it continues",
         )
-    _check_present(folder.root, [*originals, *pairs])
+    check_present(folder.root, [*originals, *pairs])
     size = (folder.root / HEADER).stat().st_size
     sha256 = files.sha256(folder.root, HEADER, limit_bytes=FILE_LIMIT_BYTES, size_bytes=size)
     own = CoveredFile(path=HEADER, size_bytes=size, sha256=sha256)
     return Seal(
         format=header.format,
         fingerprint=header.fingerprint,
-        rows=Rows(originals=complete, pairs=pairs[-1].stop if pairs else 0),
+        rows=RowCounts(originals=complete, pairs=pairs[-1].stop if pairs else 0),
         shards=(*originals, *pairs),
         files=tuple(sorted([own, *header.files])),
         scores=_scores(folder, header, tuple(originals)),
     )
 
 
-def publish_seal(root: Path, seal: Seal) -> None:
-    """Create the seal's file under the name of its digest."""
+def publish_seal(folder: CacheFolder, seal: Seal) -> None:
+    """Create the seal's file under the name of its digest, once a reader would take it.
+
+    Raises:
+        MalformedError: If no reader would.
+        DamagedFileError: If a shard that it lists disappeared meanwhile; then no seal stays.
+    """
     data = seal.to_bytes()
-    path = publish.below(root, seal_name(sha256_hex(data)))
-    publish.folder(path.parent)
-    publish.create(path, data)
+    name = seal_name(sha256_hex(data))
+    as_read = Seal.from_bytes(data, folder.root / name)
+    Cache.of(folder, folder.header(), as_read, Path(name).stem).check_alignment()
+    names = folder.names(SEALS)
+    if name not in names and len(names) >= SEALS_LIMIT:
+        raise OutputError(
+            folder.root / SEALS,
+            expected=f"fewer than {SEALS_LIMIT} seals before another one",
+            found=len(names),
+            do="move the oldest ones out of the cache",
+        )
+    disk = publish.Root(folder.root)
+    is_new = disk.create(name, data) is None
+    try:
+        check_present(folder.root, seal.shards)  # a repair may have come in between
+    except DamagedFileError:
+        if is_new:
+            disk.remove(name)
+        raise
 
 
 def publish_longest(folder: CacheFolder, known: dict[str, Seal] | None = None) -> str:
@@ -72,9 +101,9 @@ def publish_longest(folder: CacheFolder, known: dict[str, Seal] | None = None) -
         The pin of the longest seal.
     """
     known = {} if known is None else known
-    name = _longest_on_disk(folder, known)
+    header, name = folder.header(), _longest_on_disk(folder, known)
     while True:
-        cache = Cache.open(folder.root, Path(name).stem)
+        cache = Cache.of(folder, header, *folder.seal(name))
         data = files.read(folder.root, name, limit_bytes=SEAL_LIMIT_BYTES)
         _put(folder.root, MANIFEST, data)
         again = _longest_on_disk(folder, known)
@@ -90,12 +119,13 @@ def longest(seals: Mapping[str, Seal]) -> tuple[str, Seal]:
     return max(seals.items(), key=lambda item: (item[1].length, item[0]))
 
 
-def covered_paths(root: Path) -> list[str]:
+def covered_paths(folder: CacheFolder) -> list[str]:
     """Return the paths on the disk of all that a seal covers beside `cache.json`."""
+    starts = (f"student_init/{name}" for name in folder.listed("student_init"))
     paths = [
-        path.relative_to(root).as_posix()
-        for pattern in ("examples/*", "tokenizer/*", "student_init/*/*")
-        for path in root.glob(pattern)
+        f"{place}/{name}"
+        for place in ("examples", "tokenizer", *starts)
+        for name in folder.listed(place)
     ]
     return sorted(path for path in paths if _is_covered(path))
 
@@ -113,6 +143,13 @@ def _longest_on_disk(folder: CacheFolder, known: dict[str, Seal]) -> str:
     for name in names:
         if name not in known:
             known[name], _ = folder.seal(name)
+    if not names:
+        raise UnsealedError(
+            folder.root / SEALS,
+            expected="a seal",
+            found="none: a repair put it aside",
+            do="run the build again",
+        )
     return longest({name: known[name] for name in names})[0]
 
 
@@ -123,7 +160,7 @@ def _put(root: Path, name: str, data: bytes) -> None:
             return
     except MixkdError:
         pass  # none, or something that is not a file: a rename takes its place
-    publish.replace(root / name, data)
+    publish.Root(root).replace(name, data)
 
 
 def _prefix(records: Sequence[Record]) -> list[Record]:
@@ -131,7 +168,12 @@ def _prefix(records: Sequence[Record]) -> list[Record]:
     return [record for record in records if record.stop <= complete]
 
 
-def _check_present(root: Path, records: Sequence[Record]) -> None:
+def check_present(root: Path, records: Sequence[Record]) -> None:
+    """Refuse records whose shards are not there, or have a different size.
+
+    Raises:
+        DamagedFileError: Naming the shard.
+    """
     for record in records:
         path = root / record.file
         size = path.stat().st_size if path.is_file() else None

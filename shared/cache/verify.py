@@ -137,7 +137,7 @@ def _left_over(root: Path, cache: Cache) -> list[Finding]:
     """Find files that no seal names: of running builders, or of dead ones."""
     sealed = {name for record in cache.seal.shards for name in (record.file, record.name)}
     found = []
-    for path in sorted(root.rglob("*")):
+    for path in map(root.joinpath, CacheFolder(root).files()):
         name = path.relative_to(root).as_posix()
         unsealed = name.startswith(("data/", f"{COMMITS}/")) and name not in sealed
         if path.is_file() and (unsealed or publish.is_temporary(path.name)):

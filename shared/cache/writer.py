@@ -13,6 +13,7 @@ from mixkd.shared.arrays import RowRange
 from mixkd.shared.cache import sealing
 from mixkd.shared.cache.codecs import CODECS
 from mixkd.shared.cache.codecs.base import KINDS, Columns, KindName, columns_equal
+from mixkd.shared.cache.discard import discard_shard
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import HEADER, CoveredFile, Draft, Header, Identity
 from mixkd.shared.cache.records import COMMITS, Made, Record, record_name, shard_name
@@ -71,17 +72,12 @@ class CacheWriter:
         header = Header.of(draft, tuple(sorted(covered)))
         Header.from_bytes(header.to_bytes(), root / HEADER)  # what no reader takes is not begun
         for name, data in {**contents, HEADER: header.to_bytes()}.items():
-            path = publish.below(root, name)
-            publish.folder(path.parent)
-            if name.count("/") > 1:
-                # A killed build may have created the folder and not synced the one that holds it.
-                publish.sync_folder(path.parent.parent)
-            actual = publish.create(path, data)
+            actual = publish.Root(root).create(name, data)
             if actual is None or actual == data:
                 continue
-            if name != HEADER or not _like(Header.from_bytes(actual, path), header):
+            if name != HEADER or not _like(Header.from_bytes(actual, root / name), header):
                 raise OutputError(
-                    path,
+                    root / name,
                     expected="no file, or the one that this build would write",
                     found="a different one, from a build with different settings",
                     do="choose another --out, or remove this folder if no build is running",
@@ -150,18 +146,16 @@ class CacheWriter:
             sha256=sha256,
             made=made,
         )
-        publish.folder(publish.below(root, name).parent)
-        publish.folder(publish.below(root, record.name).parent)
-        publish.replace(root / name, data, check)
-        other = publish.create(root / record.name, record.to_bytes())
-        if other is None:
-            self._add(record)
-            return True
-        first = Record.from_bytes(other, root / record.name)
+        disk = publish.Root(root)
+        disk.replace(name, data, check)
+        other = disk.create(record.name, record.to_bytes())
+        first = record if other is None else Record.from_bytes(other, root / record.name)
         if first.file != name:
-            publish.remove(root / name)
+            discard_shard(self.folder, name)
+        elif not (root / name).exists():
+            disk.replace(name, data, check)  # a repair took what had no record yet
         self._add(first)
-        return False
+        return other is None
 
     def check_same(self, draft: Draft) -> None:
         """Compare what a build wants with what the cache is.
@@ -193,7 +187,7 @@ class CacheWriter:
             DamagedFileError: If a published file changed: damage must not be sealed.
         """
         self._read_seals()
-        present = sealing.covered_paths(self.folder.root)
+        present = sealing.covered_paths(self.folder)
         expected = [file.path for file in self.header.files]
         for path in sorted(set(present) ^ set(expected)):
             raise DamagedFileError(
@@ -220,7 +214,7 @@ class CacheWriter:
         self.refresh()
         self.check_unchanged()
         made = sealing.make(self.folder, self.header, {kind: self.records(kind) for kind in KINDS})
-        sealing.publish_seal(self.folder.root, made)
+        sealing.publish_seal(self.folder, made)
         return sealing.publish_longest(self.folder, self._seals)
 
     def _add(self, record: Record) -> None:

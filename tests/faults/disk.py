@@ -26,14 +26,16 @@ def recorded(root: Path) -> Iterator[list[Operation]]:
     paths: dict[int, str] = {}
     real = {name: getattr(os, name) for name in WRAPPED}
 
-    def name_of(path: Any) -> str:
-        return os.path.relpath(path, root)
+    def name_of(path: Any, folder: int | None) -> str:
+        if folder is None:
+            return os.path.relpath(path, root)
+        return os.path.normpath(Path(paths[folder]) / path)
 
-    def open_(path: Any, flags: int, *more: Any) -> int:
-        descriptor: int = real["open"](path, flags, *more)
-        paths[descriptor] = name_of(path)
+    def open_(path: Any, flags: int, *more: Any, dir_fd: int | None = None) -> int:
+        descriptor: int = real["open"](path, flags, *more, dir_fd=dir_fd)
+        paths[descriptor] = name_of(path, dir_fd)
         if flags & os.O_CREAT:
-            log.append(("create", name_of(path)))
+            log.append(("create", paths[descriptor]))
         return descriptor
 
     def write(descriptor: int, data: Any) -> int:
@@ -45,9 +47,11 @@ def recorded(root: Path) -> Iterator[list[Operation]]:
         log.append(("fsync", paths[descriptor]))
 
     def on_names(kind: str) -> Any:
-        def call(*names: Any) -> None:
-            real[kind](*names)
-            log.append((kind, *map(name_of, names)))
+        def call(*names: Any, **more: Any) -> None:
+            real[kind](*names, **more)
+            folders = more.get("dir_fd"), more.get("dst_dir_fd")
+            first = more.get("src_dir_fd", folders[0])
+            log.append((kind, *map(name_of, names, (first, folders[1]))))
 
         return call
 

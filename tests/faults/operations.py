@@ -1,6 +1,6 @@
 """Filesystem operations, counted in a child process: killed, failed or shortened at a chosen one.
 
-Product code has no hooks: the functions of `os` that `shared/publish.py` calls are wrapped. A child
+Product code has no hooks: the functions of `os` that `shared/entries.py` calls are wrapped. A child
 is forked from a process that has imported everything, so hundreds of them take seconds.
 """
 
@@ -13,16 +13,18 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 COUNTED = ("open", "write", "fsync", "close", "replace", "link", "unlink", "mkdir")
 DONE, FAILED, CRASHED = 0, 1, 70
+Act = Callable[[str, Callable[[], Any], tuple[Any, ...]], Any]
 
 
 class Operations:
     """Counts calls, and acts at call number `at`."""
 
-    def __init__(self, at: int, act: Callable[[str, Any, tuple[Any, ...]], Any]) -> None:
+    def __init__(self, at: int, act: Act) -> None:
         self.count = 0
         self.reached = False
         self._at, self._act = at, act
@@ -38,32 +40,32 @@ class Operations:
                 number, self.count = self.count, self.count + 1
             if number == self._at:
                 self.reached = True
-                return self._act(name, real, arguments)
+                return self._act(name, partial(real, *arguments, **more), arguments)
             return real(*arguments, **more)
 
         return call
 
 
-def kill(name: str, real: Any, arguments: tuple[Any, ...]) -> None:
+def kill(name: str, real: Callable[[], Any], arguments: tuple[Any, ...]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fail_with(number: int) -> Callable[[str, Any, tuple[Any, ...]], Any]:
+def fail_with(number: int) -> Act:
     """An action that fails as a full or failing disk does; closing never fails that way."""
 
-    def fail(name: str, real: Any, arguments: tuple[Any, ...]) -> Any:
+    def fail(name: str, real: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:
         if name in ("close", "unlink"):
-            return real(*arguments)
+            return real()
         raise OSError(number, os.strerror(number))
 
     return fail
 
 
-def shorten(name: str, real: Any, arguments: tuple[Any, ...]) -> Any:
+def shorten(name: str, real: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:
     """A write that takes one byte only."""
     if name == "write":
-        return real(arguments[0], memoryview(arguments[1])[:1])
-    return real(*arguments)
+        return os.write(arguments[0], memoryview(arguments[1])[:1])
+    return real()
 
 
 NO_SPACE, IO_ERROR = fail_with(errno.ENOSPC), fail_with(errno.EIO)

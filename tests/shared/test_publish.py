@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mixkd.shared import publish
+from mixkd.shared import cache, publish
 from mixkd.shared.errors import DiskError, MissingFileError, OutputError, UnsafeFileError
+
+
+def create(path: Path, data: bytes) -> bytes | None:
+    return publish.Root(path.parent).create(path.name, data)
+
+
+def replace(path: Path, data: bytes, check: Callable[[bytes], None] | None = None) -> None:
+    publish.Root(path.parent).replace(path.name, data, check)
+
+
+def remove(path: Path) -> None:
+    publish.Root(path.parent).remove(path.name)
 
 
 def names(folder: Path) -> list[str]:
@@ -20,9 +34,9 @@ def names(folder: Path) -> list[str]:
 
 def test_create_is_exclusive_and_idempotent(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    assert publish.create(path, b"first") is None
-    assert publish.create(path, b"first") == b"first"
-    assert publish.create(path, b"second") == b"first"
+    assert create(path, b"first") is None
+    assert create(path, b"first") == b"first"
+    assert create(path, b"second") == b"first"
     assert path.read_bytes() == b"first"
     assert names(tmp_path) == ["a.json"]
 
@@ -34,7 +48,7 @@ def test_of_many_creators_one_succeeds(tmp_path: Path) -> None:
 
     def work(number: int) -> None:
         start.wait()
-        found.append(publish.create(path, b"%d" % number * 1000))
+        found.append(create(path, b"%d" % number * 1000))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -57,21 +71,21 @@ def test_what_is_there_and_cannot_be_read(tmp_path: Path, kind: str) -> None:
         with path.open("wb") as file:
             file.truncate(2**40)  # of holes
     with pytest.raises((UnsafeFileError, MissingFileError), match="/a: expected"):
-        publish.create(path, b"x")
+        create(path, b"x")
     assert names(tmp_path) == ["a"]
 
 
 def test_replace(tmp_path: Path) -> None:
     path = tmp_path / "a"
     for data in (b"first", b"", b"second" * 100_000):
-        publish.replace(path, data)
+        replace(path, data)
         assert path.read_bytes() == data
     assert names(tmp_path) == ["a"]
 
 
 def test_a_failed_check_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    publish.replace(path, b"good")
+    replace(path, b"good")
     seen: list[bytes] = []
 
     def check(found: bytes) -> None:
@@ -79,7 +93,7 @@ def test_a_failed_check_leaves_what_was_there(tmp_path: Path) -> None:
         raise DiskError(path, expected="good", found="bad", do="nothing")
 
     with pytest.raises(DiskError, match="expected good, found bad"):
-        publish.replace(path, b"bad", check)
+        replace(path, b"bad", check)
     assert (seen, path.read_bytes()) == ([b"bad"], b"good")
     assert names(tmp_path) == ["a"]
 
@@ -92,7 +106,7 @@ def test_no_temporary_is_left_after_any_exception(
         raise error
 
     with pytest.raises(error):
-        publish.replace(tmp_path / "a", b"x", check)
+        replace(tmp_path / "a", b"x", check)
     assert names(tmp_path) == []
 
 
@@ -100,7 +114,7 @@ def test_other_bytes_when_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A disk that loses a write without a word."""
     real = os.write
     monkeypatch.setattr(os, "write", lambda to, data: real(to, bytes(len(data))))
-    for publication in (publish.create, publish.replace):
+    for publication in (create, replace):
         with pytest.raises(DiskError, match="a: expected the 3 bytes that were written, found 3"):
             publication(tmp_path / "a", b"abc")
     assert names(tmp_path) == []
@@ -113,7 +127,7 @@ def test_a_full_disk_is_named(
     def full(*arguments: Any, **more: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    publication = publish.create if operation == "link" else publish.replace
+    publication = create if operation == "link" else replace
     with monkeypatch.context() as patch:
         patch.setattr(os, operation, full)
         with pytest.raises(DiskError, match="a: expected to write it durably, found No space left"):
@@ -124,7 +138,7 @@ def test_a_full_disk_is_named(
 def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.write
     monkeypatch.setattr(os, "write", lambda to, data: real(to, data[:3]))
-    publish.replace(tmp_path / "a", b"0123456789")
+    replace(tmp_path / "a", b"0123456789")
     assert (tmp_path / "a").read_bytes() == b"0123456789"
 
 
@@ -132,7 +146,7 @@ def test_a_disk_that_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """It is not asked for ever."""
     monkeypatch.setattr(os, "write", lambda to, data: 0)
     with pytest.raises(DiskError, match="found nothing was written"):
-        publish.replace(tmp_path / "a", b"0123456789")
+        replace(tmp_path / "a", b"0123456789")
     assert names(tmp_path) == []
 
 
@@ -143,17 +157,17 @@ def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num
 
     monkeypatch.setattr(os, "link", refuse)
     path = tmp_path / "a"
-    assert publish.create(path, b"first") is None
-    assert publish.create(path, b"second") == b"first"
+    assert create(path, b"first") is None
+    assert create(path, b"second") == b"first"
     assert names(tmp_path) == ["a"]
     (tmp_path / "b.claim").touch()
     with pytest.raises(DiskError, match=r"b\.claim: .*another builder's claim"):
-        publish.create(tmp_path / "b", b"x")
+        create(tmp_path / "b", b"x")
     assert names(tmp_path) == ["a", "b.claim"]
 
 
 def test_every_file_and_its_folder_are_synced(tmp_path: Path, synced: list[str]) -> None:
-    for publication in (publish.create, publish.replace):
+    for publication in (create, replace):
         publication(tmp_path / "a", b"x")
         assert publish.is_temporary(synced[0])
         assert synced[1:] == [tmp_path.name]
@@ -165,13 +179,90 @@ def test_every_file_and_its_folder_are_synced(tmp_path: Path, synced: list[str])
 def test_moves_and_removals_are_synced(tmp_path: Path, synced: list[str]) -> None:
     """A move in both folders: a name may otherwise come back, or be in neither."""
     publish.folder(tmp_path / "aside")
-    publish.replace(tmp_path / "a", b"x")
+    replace(tmp_path / "a", b"x")
     synced.clear()
     publish.move(tmp_path / "a", tmp_path / "aside" / "a")
     assert sorted(synced) == sorted(["aside", tmp_path.name])
     synced.clear()
-    publish.remove(tmp_path / "aside" / "a")
+    remove(tmp_path / "aside" / "a")
     assert synced == ["aside"]
+
+
+@pytest.mark.parametrize("operation", ["create", "replace", "move", "remove"])
+def test_a_link_that_appears_between_look_and_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """Nothing reaches what it leads to: the folder that was looked at is the one that is used."""
+    root = publish.Root(tmp_path / "cache")
+    bait = tmp_path / "bait"
+    bait.mkdir()
+    for folder in (bait, root.path / "data"):
+        folder.mkdir(exist_ok=True, parents=True)
+        (folder / "a").write_bytes(b"theirs")
+    used = {"create": "open", "replace": "open", "move": "replace", "remove": "unlink"}[operation]
+    real = getattr(os, used)
+
+    def swapped(*arguments: Any, **more: Any) -> Any:
+        if used != "open" or arguments[1] & os.O_CREAT:
+            (root.path / "data").rename(root.path / "aside")
+            (root.path / "data").symlink_to(bait)
+            monkeypatch.setattr(os, used, real)
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(os, used, swapped)
+    arguments = {"create": ["data/b", b"x"], "replace": ["data/a", b"x"], "move": ["data/a", "c"]}
+    getattr(root, operation)(*arguments.get(operation, ["data/a"]))
+    assert (root.path / "data").is_symlink()
+    assert names(bait) == ["a"]
+    assert (bait / "a").read_bytes() == b"theirs"
+
+
+def test_a_folder_below_the_root_may_not_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "cache").symlink_to("real")  # the user's own choice
+    root = publish.Root(tmp_path / "cache")
+    root.create("a/b/c", b"x")
+    assert (tmp_path / "real/a/b/c").read_bytes() == b"x"
+    (tmp_path / "real/link").symlink_to("a")
+    (tmp_path / "real/file").write_bytes(b"")
+    for act in (
+        lambda name: root.create(f"{name}/b", b"x"),
+        lambda name: root.replace(f"{name}/b/c", b"x"),
+        lambda name: root.remove(f"{name}/b/c"),
+        lambda name: root.move(f"{name}/b", "d"),
+        lambda name: root.move("a/b/c", f"{name}/c"),
+    ):
+        with pytest.raises(UnsafeFileError, match="link: expected a folder .*, found a link"):
+            act("link")
+        with pytest.raises(UnsafeFileError, match="file: expected a folder .*, found something"):
+            act("file")
+    assert names(tmp_path / "real/a/b") == ["c"]
+
+
+def test_every_new_folder_is_durable_in_the_one_above(tmp_path: Path, synced: list[str]) -> None:
+    publish.Root(tmp_path).create("a/b/c", b"x")
+    assert [name for name in synced if ".tmp-" not in name] == [tmp_path.name, "a", "a", "b"]
+    synced.clear()
+    publish.Root(tmp_path).create("a/b/d", b"x")  # a killed build may not have synced a
+    assert [name for name in synced if ".tmp-" not in name] == ["a", "b"]
+
+
+@pytest.mark.parametrize("operation", ["link", "replace"])
+def test_a_temporary_that_somebody_removed_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """A repair takes what is a day old: this builder stood still, or the clock jumped."""
+    real = getattr(os, operation)
+
+    def late(temporary: str, *arguments: Any, **more: Any) -> Any:
+        (tmp_path / temporary).unlink()
+        monkeypatch.setattr(os, operation, real)
+        return real(temporary, *arguments, **more)
+
+    monkeypatch.setattr(os, operation, late)
+    (create if operation == "link" else replace)(tmp_path / "a", b"x")
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"x"
 
 
 def test_folders(tmp_path: Path) -> None:
@@ -183,11 +274,11 @@ def test_folders(tmp_path: Path) -> None:
 
 
 def test_move_and_remove(tmp_path: Path) -> None:
-    publish.replace(tmp_path / "a", b"x")
+    replace(tmp_path / "a", b"x")
     publish.move(tmp_path / "a", tmp_path / "aside" / "a")
     assert (tmp_path / "aside" / "a").read_bytes() == b"x"
-    publish.remove(tmp_path / "aside" / "a")
-    publish.remove(tmp_path / "aside" / "a")
+    remove(tmp_path / "aside" / "a")
+    remove(tmp_path / "aside" / "a")
     assert names(tmp_path / "aside") == []
 
 
@@ -204,3 +295,16 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     with pytest.raises(OutputError, match="a folder that can be written"):
         publish.check_writable(tmp_path / "cache")
+
+
+def test_what_writes_into_a_cache_goes_through_a_root() -> None:
+    """By path, a caller could forget that a folder may be a link."""
+    by_path = re.compile(
+        r"publish\.(?!Root\b|is_temporary\b|temporary_name\b)\w+"
+        r"|\.(write_bytes|write_text|unlink|rename|mkdir|touch)\("
+        r"|\bos\.(open|replace|rename|link|unlink|remove|mkdir|makedirs)\("
+    )
+    modules = list(Path(cache.__file__).parent.rglob("*.py"))
+    assert len(modules) > 15
+    for module in modules:
+        assert not by_path.findall(module.read_text(encoding="utf-8")), module

@@ -79,7 +79,7 @@ def test_the_card_says_what_the_run_found(student: tuple[Path, TrainResult]) -> 
     validation = result.validation["validation"]
     for text in (
         "# A student for tiny",
-        "Labels: `dull`, `bright`.",
+        "Labels: dull, bright.",
         "with the method `mixkd`",
         f"| validation accuracy | {result.teacher['validation']['accuracy']:.4f} "
         f"| {validation['accuracy']:.4f} |",

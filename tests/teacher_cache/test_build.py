@@ -265,14 +265,14 @@ def test_a_time_limit_within_the_originals(tmp_path: Path) -> None:
 
 def test_a_failure_to_commit_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = job(tmp_path / "cache", 2000)
-    real = publish.replace
+    real = publish.Root.replace
 
-    def full(path: Path, *arguments: Any) -> None:
-        if path.name.startswith("pairs-000000032"):
-            raise DiskError(path, expected="room", found="none", do="make room")
-        real(path, *arguments)
+    def full(root: publish.Root, name: str, *arguments: Any) -> None:
+        if "pairs-000000032" in name:
+            raise DiskError(name, expected="room", found="none", do="make room")
+        real(root, name, *arguments)
 
-    monkeypatch.setattr(publish, "replace", full)
+    monkeypatch.setattr(publish.Root, "replace", full)
     scorer = Scorer(before=lambda batch: time.sleep(0.002))
     with pytest.raises(DiskError, match="pairs-000000032.*expected room"):
         build(made, scorer, accept)

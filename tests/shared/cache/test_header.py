@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mixkd.shared.cache.header import Header, Identity
-from mixkd.shared.errors import MalformedError, MixkdError, VersionError
+from mixkd.shared.cache.header import Draft, Header, Identity
+from mixkd.shared.errors import MalformedError, MixkdError, UsageError, VersionError
 from mixkd.shared.json_values import dumps, sha256_hex
 from tests.numpy_caches import job
 
@@ -126,11 +126,20 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda v: v["identity"]["splits"][0].update(rows=2**40),
         "two train examples, at most",
     ),
+    "a huge fact": (lambda v: v["about"].update(a=10**400), r"`int` <= 9007199254740992 at"),
+    "no fact": (lambda v: v["about"].update(a=None), r"at `\$\.about"),
+    "a list of facts": (lambda v: v["about"].update(a=[1]), r"at `\$\.about"),
+    "a nested fact": (lambda v: v["about"].update(a={"b": 1}), r"at `\$\.about"),
+    "a long fact": (lambda v: v["about"].update(a="x" * 10_001), r"of length <= 10000"),
+    "many facts": (lambda v: v["about"].update((str(n), n) for n in range(1001)), "<= 1000"),
+    "an unknown metric": (lambda v: v.update(metric="bleu"), "metric accuracy or macro_f1 or"),
+    "a metric of another problem": (lambda v: v.update(metric="pearson"), "metric accuracy or"),
+    "a number for a metric": (lambda v: v.update(metric=3), r"at `\$\.metric`"),
     "many splits": (
         lambda v: v["identity"]["splits"].extend(
             {**v["identity"]["splits"][1], "name": f"s{k}"} for k in range(127)
         ),
-        "at most 127 splits",
+        "of length <= 127",
     ),
     "one train row": (lambda v: v["identity"]["splits"][0].update(rows=1), "two train examples"),
     "train missing": (lambda v: v["identity"]["splits"].pop(0), "splits train and"),
@@ -247,3 +256,48 @@ def test_no_format(file: Header, version: object) -> None:
 def test_no_object(data: bytes) -> None:
     with pytest.raises(MixkdError, match=r"at `\$\.format`|expected `object` at `\$`"):
         Header.from_bytes(data, "cache.json")
+
+
+def draft(tmp_path: Path, classes: int = 2, **changes: Any) -> Draft:
+    return job(tmp_path, classes=classes, train=4, **changes).draft
+
+
+@pytest.mark.parametrize(
+    ("changes", "pairs", "match"),
+    [
+        ({"seed": 2**53 + 1}, 40, r"<= 9007199254740992 at `\$\.identity\.mixup\.seed`"),
+        ({"max_length": 2**60}, 40, r"`\$\.identity\.max_length`"),
+        ({"shard_rows": 2**54}, 40, r"`\$\.shard_rows`"),
+        ({"beta": float("nan")}, 40, "numbers and texts that JSON has"),
+        ({"label_names": ("a", "a")}, 40, "distinct label names"),
+        ({"label_names": ("\ud800", "b")}, 40, "numbers and texts that JSON has"),
+        ({"label_names": ("a", "b" * 2**24)}, 40, "at most 16777216 bytes"),
+        ({"metric": "bleu"}, 40, "metric accuracy or"),
+        ({"about": {"a": "x" * 10_001}}, 40, "length <= 10000"),
+        ({"shard_rows": 2**26}, 2**26, "--shard-rows: expected shards of at most 1073741824 byt"),
+        ({"shard_rows": 16}, 2**21, "--pairs: expected at most 65536 shards, found 131073; choose"),
+        ({"shard_rows": 1}, 2**60, "--pairs: expected at most 65536 shards"),
+    ],
+)
+def test_what_no_reader_takes_is_not_begun(
+    tmp_path: Path, changes: dict[str, Any], pairs: int, match: str
+) -> None:
+    with pytest.raises(UsageError, match=match):
+        draft(tmp_path, **changes).check(tmp_path, pairs)
+
+
+def test_the_largest_shards_are_begun(tmp_path: Path) -> None:
+    """As many rows as are advised are accepted, and one more is not."""
+    with pytest.raises(UsageError, match="choose at most (.*)") as found:
+        draft(tmp_path, shard_rows=2**26).check(tmp_path, 2**26)
+    most = int(found.value.do.rpartition(" ")[2])
+    draft(tmp_path, shard_rows=most).check(tmp_path, 2**26)
+    with pytest.raises(UsageError):
+        draft(tmp_path, shard_rows=most + 1).check(tmp_path, 2**26)
+
+
+def test_many_classes_need_smaller_shards(tmp_path: Path) -> None:
+    wide = draft(tmp_path, classes=65_536, shard_rows=4096)
+    wide.check(tmp_path, 100)
+    with pytest.raises(UsageError, match="--shard-rows: .*; choose at most 4095"):
+        wide.check(tmp_path, 50_000)

@@ -273,7 +273,13 @@ def test_each_score_is_compared_closely(root: Path) -> None:
 
 def test_scores_that_are_not_sealed(root: Path) -> None:
     signed(root, lambda value: value["scores"].pop("train"))
-    with pytest.raises(AlignmentError, match="expected train accuracy None as sealed"):
+    with pytest.raises(AlignmentError, match="sealed accuracy of train, validation, found one of "):
+        Cache.open(root)
+
+
+def test_a_metric_that_is_not_sealed(root: Path) -> None:
+    signed(root, lambda value: value["scores"]["train"].pop("macro_f1"))
+    with pytest.raises(AlignmentError, match="expected train macro_f1 None as sealed"):
         Cache.open(root).check_alignment()
 
 

@@ -7,17 +7,22 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 
+from mixkd.shared.cache import sealing
+from mixkd.shared.cache.facts import cache_facts
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.seal import seal_name
+from mixkd.shared.cache.repair import repair_cache
+from mixkd.shared.cache.seal import RowCounts, seal_name
 from mixkd.shared.cache.sealing import publish_longest
 from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.cache.writer import CacheWriter
-from mixkd.shared.errors import DamagedFileError, MixkdError, UnsealedError
+from mixkd.shared.errors import DamagedFileError, MixkdError, OutputError, UnsealedError
 from mixkd.shared.examples import Examples
 from mixkd.shared.json_values import dumps, sha256_hex
 from mixkd.shared.metrics import CLASSIFICATION, metrics
@@ -230,6 +235,111 @@ def test_the_card_lists_the_sealed_shards_and_no_others(tmp_path: Path, shard_fo
     assert cache.pin in text
     assert ("config_name: examples" in text) == (shard_format == "arrow")
     assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scores": {}},
+        {"scores": {"train": {"accuracy": 0.5}, "validation": {"accuracy": 0.5}}},
+        {"fingerprint": "f" * 64},
+        {"files": ()},
+        {"rows": RowCounts(originals=42, pairs=1)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_seal_that_no_reader_takes_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    root = sealed(tmp_path / "cache", 20)
+    build(job(root, 40), Scorer(), accept)
+    before = contents(root)
+    real = sealing.make
+    monkeypatch.setattr(
+        sealing, "make", lambda *given: msgspec.structs.replace(real(*given), **change)
+    )
+    with pytest.raises(MixkdError):
+        seal(root)
+    assert contents(root) == before
+
+
+def test_a_seal_of_too_large_shards_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = sealed(tmp_path / "cache", 20)
+    build(job(root, 40), Scorer(), accept)
+    before = contents(root)
+    monkeypatch.setattr("mixkd.shared.cache.folder.SHARD_LIMIT_BYTES", 100)
+    with pytest.raises(MixkdError, match="between .* and 100 bytes for its rows"):
+        seal(root)
+    assert contents(root) == before
+
+
+def test_a_longer_seal_that_no_reader_takes_is_put_aside(tmp_path: Path) -> None:
+    """Of an earlier version, or of somebody else: MANIFEST.json stays, and a repair ends it."""
+    root = sealed(tmp_path / "cache", 20)
+    before = (root / "MANIFEST.json").read_bytes()
+    sealed(root, 40)
+    value = json.loads((root / "MANIFEST.json").read_bytes())
+    for path in (root / "seals").iterdir():
+        path.unlink()
+    write_seal(root, {**value, "scores": {}})
+    bad = (root / "MANIFEST.json").read_bytes()
+    (root / f"seals/{sha256_hex(before)}.json").write_bytes(before)
+    (root / "MANIFEST.json").write_bytes(before)
+    with pytest.raises(MixkdError, match="sealed accuracy of"):
+        publish_longest(CacheFolder(root))
+    assert (root / "MANIFEST.json").read_bytes() == before
+    assert [step.file for step in repair_cache(root)] == [f"seals/{sha256_hex(bad)}.json"]
+    assert (root / "MANIFEST.json").read_bytes() == before
+    seal(root)
+    assert Cache.open(root).seal.rows.pairs == 40
+
+
+def test_a_folder_of_too_many_seals_is_refused_before_one_is_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = sealed(tmp_path / "cache", 20)
+    monkeypatch.setattr(sealing, "SEALS_LIMIT", 1)
+    seal(root)  # the same one
+    build(job(root, 40), Scorer(), accept)
+    before = contents(root)
+    with pytest.raises(OutputError, match="seals: expected fewer than 1 seals before another one"):
+        seal(root)
+    assert contents(root) == before
+
+
+def test_the_card_shows_what_a_stranger_wrote_as_text(tmp_path: Path) -> None:
+    names = ("![](https://x.org/a.png)", "<img src=x> | a | b")
+    about = {"task": "a\n# heading", "<b>": "**bold**", "teacher": 3, "whole": 1.5, "yes": True}
+    root = sealed(tmp_path / "cache", label_names=names, about=about)
+    prose = (root / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]
+    assert "\n# heading" not in prose
+    for markup in ("<", "![", "**", "https://"):
+        assert markup not in prose
+    assert prose.count("|") - prose.count("\\|") == 16  # of the table of splits alone
+    assert "teacher: 3" in prose
+
+
+def test_a_card_of_many_labels_is_short(tmp_path: Path) -> None:
+    made = job(tmp_path / "cache", 0, classes=300, train=2)
+    build(made, Scorer(300), accept)
+    seal(made.root)
+    text = (made.root / "README.md").read_text(encoding="utf-8")
+    assert "class 199 and 100 more" in text
+
+
+@pytest.mark.parametrize("value", [1, True, 1.5, "text", -(2**53)])
+@pytest.mark.parametrize("key", ["task", "teacher", "dtype_difference"])
+def test_any_value_of_about_is_shown(tmp_path: Path, key: str, value: object) -> None:
+    root = sealed(tmp_path / "cache", 16, about={key: value})
+    facts = cache_facts(Cache.open(root))
+    assert all(facts.lines())
+    assert json.loads(dumps(facts.to_json()))["about"] == {key: value}
+    assert verify_cache(root) == []
+    assert repair_cache(root) == []
+    sealed(root, 32)
+    assert f"- {key}: " in (root / "README.md").read_text(encoding="utf-8")
 
 
 def test_seals_of_separate_builds_are_equal(tmp_path: Path) -> None:

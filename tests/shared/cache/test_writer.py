@@ -195,17 +195,17 @@ def test_a_cache_is_created_by_its_last_file(
 ) -> None:
     """A creation that stops halfway is no cache, and the same build completes it."""
     made = job(tmp_path / "cache")
-    real = publish.create
+    real = publish.Root.create
     names: list[str] = []
 
-    def watched(path: Path, data: bytes) -> bytes:
-        names.append(path.name)
-        if path.name == "cache.json":
-            raise DiskError(path, expected="room", found="none", do="make room")
-        return real(path, data)
+    def watched(root: publish.Root, name: str, data: bytes) -> bytes | None:
+        names.append(name)
+        if name == "cache.json":
+            raise DiskError(name, expected="room", found="none", do="make room")
+        return real(root, name, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(publish, "create", watched)
+        patch.setattr(publish.Root, "create", watched)
         with pytest.raises(DiskError):
             build(made, Scorer(), accept)
     assert names[-1] == "cache.json"

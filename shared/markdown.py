@@ -1,0 +1,20 @@
+"""Text of a stranger in a card: shown as it is, as no markup, image, address or table."""
+
+from __future__ import annotations
+
+import re
+
+from mixkd.shared.errors import printable, short
+
+# An underscore within a word is no markup: names of models and metrics stay readable.
+SPECIAL = re.compile(r"[\\`*\[\]#|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+ENTITIES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("@", "&#64;"))
+ADDRESSES = (("://", r"\:\/\/"), ("www.", r"www\."), ("WWW.", r"WWW\."))
+
+
+def plain(value: object) -> str:
+    """Return one line of Markdown that is shown as `value`; a long one is cut."""
+    text = SPECIAL.sub(r"\\\g<0>", short(printable(value)))
+    for begin, escaped in (*ENTITIES, *ADDRESSES):
+        text = text.replace(begin, escaped)
+    return text
