@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,7 +14,7 @@ from tests.conftest import Tally
 from tests.hostile import fuzz_students
 from tests.hostile.make_students import LOADED, MEMORY_BYTES, STUDENTS
 from tests.hostile.opener import Open, opening
-from tests.hostile.watch import Watch
+from tests.hostile.watch import spoiled
 from tests.student_train.caches import make_cache
 
 
@@ -39,13 +38,8 @@ def test_a_good_student_is_loaded_within_the_limits(load: Open, good: Path) -> N
 @pytest.mark.parametrize("name", STUDENTS)
 def test_refused(load: Open, good: Path, tmp_path: Path, name: str, tally: Tally) -> None:
     hostile = STUDENTS[name]
-    root = Path(shutil.copytree(good, tmp_path / "cache"))
-    bait = tmp_path / "bait"
-    bait.write_bytes(b"bait")
-    hostile.spoil(root, bait)
-    with Watch(bait) as watch:
+    with spoiled(good, hostile.spoil, tmp_path) as root:
         found = load(root, hostile.memory_bytes)
-        assert not watch.opened()
     tally("hostile caches refused", int(found["error"] in hostile.errors), of=1)
     assert found["error"] in hostile.errors, found
     assert found["calls"] == []
@@ -54,13 +48,8 @@ def test_refused(load: Open, good: Path, tmp_path: Path, name: str, tally: Tally
 
 @pytest.mark.parametrize("name", LOADED)
 def test_suspicious_but_harmless(load: Open, good: Path, tmp_path: Path, name: str) -> None:
-    root = Path(shutil.copytree(good, tmp_path / "cache"))
-    bait = tmp_path / "bait"
-    bait.write_bytes(b"bait")
-    LOADED[name].spoil(root, bait)
-    with Watch(bait) as watch:
+    with spoiled(good, LOADED[name].spoil, tmp_path) as root:
         assert load(root, MEMORY_BYTES) == {"error": None, "text": "", "calls": []}
-        assert not watch.opened()
 
 
 @pytest.mark.parametrize(
