@@ -51,7 +51,7 @@ class Watch:
 
 @contextmanager
 def spoiled(good: Path, spoil: Spoil, folder: Path) -> Iterator[Path]:
-    """A copy of a good cache, spoiled; whatever is done with it must not open the bait beside it."""
+    """A copy of a good cache, spoiled; what the block does with it must not open the bait."""
     root = Path(shutil.copytree(good, folder / "cache"))
     bait = folder / "bait"
     bait.write_bytes(b"bait")
