@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixkd.shared.cache.header import CLASSES_LIMIT
 from mixkd.shared.errors import DataError
 from mixkd.shared.options import check
 from mixkd.teacher_cache.data.columns import HALF_A_CHARACTER, has_half_a_character
@@ -87,6 +86,8 @@ def find_classes(tables: list[Table], label_column: str, given: tuple[str, ...])
             gap.
         UsageError: If two of the names are equal.
     """
+    from mixkd.shared.cache.header import CLASSES_LIMIT  # which imports pyarrow
+
     train = tables[0]
     labels = _labels(train, label_column)
     if given:
