@@ -130,12 +130,16 @@ def settle(folder: Path) -> None:
 def check_writable(root: Path) -> None:
     """Fail now, rather than after the work, if nothing can be written below `root`."""
     above = root
-    while not above.exists() and above != above.parent:
+    while not os.path.exists(above) and above != above.parent:  # noqa: PTH110 - see below
         above = above.parent
     if not above.is_dir():
         raise OutputError(above, expected="a folder", found="a file", do="choose another --out")
     if not os.access(above, os.W_OK | os.X_OK):
         raise _unwritable(above, PermissionError(errno.EACCES, "no permission to write"))
+    # The method of the same name raises an error of its own for these.
+    longest = max((len(os.fsencode(part)) for part in root.parts), default=0)
+    if longest > os.pathconf(above, "PC_NAME_MAX"):
+        raise _unwritable(root, OSError(errno.ENAMETOOLONG, f"a name of {longest} bytes"))
 
 
 def temporary_beside(path: Path) -> Path:

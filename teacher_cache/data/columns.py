@@ -14,6 +14,7 @@ WELL_KNOWN_TEXTS = (
     ("text",),
 )
 TEXT_OPTION = "--text-columns"
+HALF_A_CHARACTER = "half a character (a lone surrogate)"
 
 
 def choose_texts(
@@ -63,12 +64,20 @@ def texts(table: Table, name: str, *, may_be_empty: bool = False) -> list[str]:
 
 
 def _problem(value: object, may_be_empty: bool) -> str | None:
+    if value is None:
+        return "nothing"
     if not isinstance(value, str):
-        return "nothing" if value is None else f"{type(value).__name__} {str(value)[:40]!r}"
+        kind = type(value).__name__
+        return kind if isinstance(value, list | dict) else f"{kind} {str(value)[:40]!r}"
     if not may_be_empty and not value.strip():
         return "an empty text"
+    return HALF_A_CHARACTER if has_half_a_character(value) else None
+
+
+def has_half_a_character(text: str) -> bool:
+    """Tell whether a text holds a lone surrogate, which no file of UTF-8 can."""
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
-        return "half a character (a lone surrogate)"
-    return None
+        return True
+    return False

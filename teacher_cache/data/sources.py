@@ -6,13 +6,29 @@ give a `Source`; from then on nothing depends on where the rows are from.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from mixkd.shared.errors import DataError
+from mixkd.shared.errors import DataError, MixkdError
+from mixkd.shared.models.quietly import first_line
 
 About = dict[str, str | int | float | bool]
 VALIDATIONS = ("validation", "dev", "valid")
+
+
+@contextmanager
+def readable(where: object, *, expected: str, do: str) -> Iterator[None]:
+    """Turn whatever a library or the system raises in the block into an error about this place.
+
+    What decodes files and columns meets broken ones with exceptions of every kind.
+    """
+    try:
+        yield
+    except MixkdError:
+        raise
+    except Exception as error:
+        raise DataError(where, expected=expected, found=first_line(error), do=do) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +37,8 @@ class Table:
 
     Attributes:
         where: The file, or the name of data set and split, for messages.
-        columns: Name -> values, all of the same number of rows.
+        columns: Name -> values, all of the same number of rows. They may be decoded only when a
+            slice of them is taken: columns that nobody chooses may hold anything.
     """
 
     where: str
@@ -34,7 +51,8 @@ class Table:
         """Return a column's values.
 
         Raises:
-            DataError: If it is missing, naming the existing ones and the option that chooses.
+            DataError: If it is missing, naming the existing ones and the option that chooses; if
+                its values cannot be decoded.
         """
         if name not in self.columns:
             raise DataError(
@@ -43,7 +61,12 @@ class Table:
                 found=f"the columns {self.listed}",
                 do=f"name the right one with {option}",
             )
-        return self.columns[name][:]
+        with readable(
+            f"{self.where}, column {name}",
+            expected="values that can be decoded",
+            do=f"correct or remove them, or name a different column with {option}",
+        ):
+            return self.columns[name][:]
 
     @property
     def listed(self) -> str:

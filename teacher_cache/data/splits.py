@@ -73,7 +73,9 @@ def _groups(labels: npt.NDArray[np.generic]) -> list[Indices]:
     """List the rows of each class that occurs; all rows as one group for regression."""
     if labels.dtype.kind == "f":
         return [np.arange(len(labels))]
-    return [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    in_order = np.argsort(labels, kind="stable")
+    _, starts = np.unique(labels[in_order], return_index=True)
+    return np.split(in_order, starts[1:])
 
 
 def _shuffled(rows: Indices, group: int, stream: Stream) -> Indices:

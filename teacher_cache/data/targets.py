@@ -7,7 +7,7 @@ numbers ("3.0", a float column) are scores; integers are class numbers; anything
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,12 @@ import numpy.typing as npt
 
 from mixkd.shared.errors import DataError
 from mixkd.shared.options import check
+from mixkd.teacher_cache.data.columns import HALF_A_CHARACTER, has_half_a_character
 from mixkd.teacher_cache.data.sources import Table
 
 LABEL_OPTION, NAMES_OPTION = "--label-column", "--label-names"
 UNLABELLED = "(no label)"
+NAME_LIMIT_CHARACTERS = 1000  # what is longer is a text that was taken for a label
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def scores(table: Table, label_column: str) -> npt.NDArray[np.float32]:
     Raises:
         DataError: On a label that is not a finite number.
     """
-    largest = np.finfo(np.float32).max
+    largest = float(np.finfo(np.float32).max)
 
     def score_of(value: object) -> float | None:
         number = _number(value)
@@ -80,22 +82,26 @@ def find_classes(tables: list[Table], label_column: str, given: tuple[str, ...])
     integers 0 to C - 1 are their own names; other labels are names, numbered in sorted order.
 
     Raises:
-        DataError: If there are fewer than two classes, or numbers with a gap.
+        DataError: If there are fewer than two classes, more than a cache holds, or numbers with a
+            gap.
         UsageError: If two of the names are equal.
     """
+    from mixkd.shared.cache.header import CLASSES_LIMIT  # which imports pyarrow
+
     train = tables[0]
-    labels = train.column(label_column, LABEL_OPTION)
+    labels = _labels(train, label_column)
     if given:
         check(
             NAMES_OPTION,
             ",".join(given),
-            len({*given}) == len(given) and "" not in given,
-            expected="a different name for each class",
+            len({*given}) == len(given) and all(n and not has_half_a_character(n) for n in given),
+            expected="a different name for each class, in whole characters",
             do="correct the list",
         )
         # By what most labels are, so that a single wrong one is named as such.
         values = _values(tables, label_column)
-        names = sum(_name(value) in given for value in values)
+        known = {*given}
+        names = sum(_name(value) in known for value in values)
         numbers = sum(_integer(value) is not None for value in values)
         classes = Classes(given, by_name=names >= numbers)
     else:
@@ -106,6 +112,13 @@ def find_classes(tables: list[Table], label_column: str, given: tuple[str, ...])
             expected="rows of at least two classes",
             found=f"only {_name(labels[0])!r}",
             do=f"add rows of another class, or name a different column with {LABEL_OPTION}",
+        )
+    if len(classes.names) > CLASSES_LIMIT:
+        raise DataError(
+            f"{train.where}, column {label_column}",
+            expected=f"at most {CLASSES_LIMIT} classes",
+            found=len(classes.names),
+            do=f"name the column of labels with {LABEL_OPTION}",
         )
     return classes
 
@@ -130,7 +143,7 @@ def _converted(
     table: Table, label_column: str, convert: Callable[[object], Any], expected: str
 ) -> list[Any]:
     """Convert each label, and name the first row where `convert` gives None."""
-    labels = table.column(label_column, LABEL_OPTION)
+    labels = _labels(table, label_column)
     converted = [convert(label) for label in labels]
     if None not in converted:
         return converted
@@ -148,7 +161,40 @@ def _converted(
 
 
 def _values(tables: Iterable[Table], label_column: str) -> list[object]:
-    return [value for table in tables for value in table.column(label_column, LABEL_OPTION)]
+    return [value for table in tables for value in _labels(table, label_column)]
+
+
+def _labels(table: Table, label_column: str) -> Sequence[object]:
+    """Return a split's labels, each a short text, a number, a truth value or None.
+
+    Raises:
+        DataError: Naming the first row of something else.
+    """
+    labels = table.column(label_column, LABEL_OPTION)
+    for row, label in enumerate(labels, 1):
+        problem = _problem(label)
+        if problem is not None:
+            raise DataError(
+                f"{table.where}, row {row}, column {label_column}",
+                expected="one class or one number",
+                found=problem,
+                do=f"correct the row, or name a different column with {LABEL_OPTION}",
+            )
+    return labels
+
+
+def _problem(label: object) -> str | None:
+    if isinstance(label, str):
+        if len(label) > NAME_LIMIT_CHARACTERS:
+            return f"a text of {len(label)} characters"
+        return HALF_A_CHARACTER if has_half_a_character(label) else None
+    if isinstance(label, int):
+        return None if abs(label) < 2**64 else "a number of more than 64 bits"
+    if isinstance(label, list | tuple):
+        return "a list: several labels per row (multi-label) are not supported yet"
+    if label is None or isinstance(label, float):
+        return None
+    return "an object" if isinstance(label, dict) else f"a value of type {type(label).__name__}"
 
 
 def _name(value: object) -> str:

@@ -4,7 +4,8 @@
 
 Every case must end in a cache that reads completely and is what its identity says, or in a
 `MixkdError` of one printable line. Every eighth is also looked at by `verify`, which must find
-what the reader refused, and by a dry repair. Anything else is a find: another exception, a signal,
+what the reader refused, and by a dry repair. Some have links, and are repaired and sealed as well,
+which may change nothing outside the cache. Anything else is a find: another exception, a signal,
 more than 20 seconds, more than 64 MiB. A find is kept as a zip of the changed cache, which
 `test_fuzz.py` replays from `tests/hostile/finds`. Case n of seed s is always the same.
 """
@@ -74,6 +75,7 @@ class Reader:
             "first": case.first,
             "watched": case.watched,
             "verified": case.verified,
+            "links": case.links,
         }
         self._requests.send_bytes(json.dumps(request).encode())
         found: dict[str, Any] = json.loads(self._answers.recv_bytes())
@@ -144,7 +146,8 @@ def keep(path: Path, case: Case, good: Good, about: str) -> None:
     """The whole changed cache as a zip: its comment is what to read, of which cache, and why."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files = {**good.files, **case.files}
-    comment = json.dumps({"good": case.good, "first": case.first, "about": about[:10_000]})
+    known = {"good": case.good, "first": case.first, "links": case.links}
+    comment = json.dumps({**known, "about": about[:10_000]})
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.comment = comment.encode()
         for name in sorted(files):
@@ -156,7 +159,8 @@ def kept(path: Path) -> Case:
     with zipfile.ZipFile(path) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
         known = json.loads(archive.comment)
-    return Case(known["good"], files, known["first"], [], [known["about"]])
+    links = known.get("links", {})
+    return Case(known["good"], files, known["first"], [], [known["about"]], links=links)
 
 
 def main() -> int:

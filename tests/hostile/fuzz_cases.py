@@ -20,12 +20,21 @@ from mixkd.shared.cache.seal import MANIFEST, seal_name
 from mixkd.shared.json_values import sha256_hex
 from tests import numpy_caches
 from tests.goldens import make as golden
-from tests.hostile import fuzz_bytes, fuzz_json
+from tests.hostile import fuzz_bytes, fuzz_json, fuzz_links
 from tests.hostile.fuzz_json import spelled
 from tests.hostile.sign import with_files
 
 # What is attacked, and how often: the formats' decoders most.
-TARGETS = {"shard": 42, "examples": 18, "seal": 20, "cache.json": 14, "record": 4, "other file": 2}
+TARGETS = {
+    "shard": 42,
+    "examples": 18,
+    "seal": 20,
+    "cache.json": 14,
+    "record": 4,
+    "other file": 2,
+    "links": 4,
+}
+DAMAGED = 0.5  # of the caches with links: one more file is not what it was, so that a repair writes
 CASES_BETWEEN_VERIFIED = 8
 
 
@@ -68,6 +77,7 @@ class Case:
         watched: sha256 of each content that was changed and is to reach a parser.
         steps: What was done, for whoever reads of a find.
         verified: Whether `verify` and repair look at it too, which takes several times as long.
+        links: Places that are links, and where they lead; see `fuzz_links.py`.
     """
 
     good: str
@@ -76,6 +86,7 @@ class Case:
     watched: list[str]
     steps: list[str] = field(default_factory=list)
     verified: bool = True
+    links: dict[str, str] = field(default_factory=dict)
 
 
 def good_caches(folder: Path) -> dict[str, Good]:
@@ -107,6 +118,8 @@ def draw(random: Random, goods: Mapping[str, Good]) -> Case:
         return _seal(random, good, others)
     if target == "cache.json":
         return _cache_file(random, good, others)
+    if target == "links":
+        return linked(random, good)
     name = random.choice(good.names(target))
     if target in ("shard", "examples"):
         same = [other.files[n] for other in others for n in other.names(target)]
@@ -170,6 +183,19 @@ def _seal(random: Random, good: Good, others: list[Good]) -> Case:
         steps_taken.append(f"MANIFEST.json: {step}")
     files = sealed(spelled(seal, random.random() < 0.5))
     return Case(good.name, files, MANIFEST, [sha256_hex(files[MANIFEST])], steps_taken)
+
+
+def linked(random: Random, good: Good) -> Case:
+    """Links in a few places, and half of the time a damaged file."""
+    links = fuzz_links.draw(random, good.files)
+    steps = [f"{place} leads to {kind}" for place, kind in links.items()]
+    damaged = {}
+    if random.random() < DAMAGED:
+        name = random.choice(sorted(good.files))
+        data = good.files[name]
+        damaged[name] = random.choice((b"", data[: len(data) // 2], data[:-2] + b"xx"))
+        steps.append(f"{len(damaged[name])} bytes of {name}")
+    return Case(good.name, damaged, f"links/{next(iter(links))}", [], steps, links=links)
 
 
 def _cache_file(random: Random, good: Good, others: list[Good]) -> Case:

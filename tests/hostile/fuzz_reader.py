@@ -33,13 +33,16 @@ from mixkd.shared.cache.records import Record
 from mixkd.shared.cache.repair import repair_cache
 from mixkd.shared.cache.seal import Seal
 from mixkd.shared.cache.verify import verify_cache
+from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.errors import MixkdError
 from mixkd.shared.examples import Examples
+from tests.hostile import fuzz_links
 from tests.hostile.opener import anonymous_bytes
 
 MEMORY_BYTES = 64 * 2**20
 SECONDS = 20
 CASES_OF_A_CHILD = 5000
+LINKED = "linked"  # beside the good caches
 MESSAGE_LIMIT = 2500  # twice what an error shows, a path, and advice
 
 
@@ -165,6 +168,22 @@ def verdict(root: Path, first: str, verified: bool) -> dict[str, Any]:
     return found
 
 
+def linked_verdict(folder: Path, case: dict[str, Any], files: dict[str, bytes]) -> dict[str, Any]:
+    """How reading, verifying, repairing and sealing a cache with links ended, as `verdict`.
+
+    Whatever they do, nothing outside the cache may change.
+    """
+    with fuzz_links.placed(folder, files, case["links"]) as linked:
+        root = linked.root
+        found = verdict(root, case["first"], verified=True)
+        wrote = [
+            _outcome(lambda: repair_cache(root)),
+            _outcome(lambda: CacheWriter.open(root).seal()),
+        ]
+        finds = [found["find"], *(one["find"] for one in wrote), linked.fault()]
+    return {**found, "find": next((find for find in finds if find is not None), None)}
+
+
 def _outcome(run: Callable[[], object]) -> dict[str, Any]:
     try:
         run()
@@ -209,6 +228,19 @@ def limited_memory() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, unlimited)
 
 
+@contextmanager
+def written(folder: Path, good: dict[str, bytes], files: dict[str, bytes]) -> Iterator[None]:
+    """Put the files into a good cache, and make it good again."""
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    yield
+    for name in files:
+        if name in good:
+            (folder / name).write_bytes(good[name])
+        else:
+            (folder / name).unlink()
+
+
 def serve(root: Path, goods: dict[str, dict[str, bytes]], requests: Any, answers: Any) -> None:
     """Answer requests for a while, in a child."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -217,18 +249,16 @@ def serve(root: Path, goods: dict[str, dict[str, bytes]], requests: Any, answers
     for _ in range(CASES_OF_A_CHILD):
         case = json.loads(requests.recv_bytes())
         folder, good = root / case["good"], goods[case["good"]]
-        for name, text in case["files"].items():
-            (folder / name).write_bytes(text.encode("latin-1"))
+        files = {name: text.encode("latin-1") for name, text in case["files"].items()}
         parsers.watched, parsers.reached = set(case["watched"]), False
         signal.alarm(SECONDS)
-        with limited_memory():
-            found = verdict(folder, case["first"], case["verified"])
+        if case["links"]:
+            with limited_memory():
+                found = linked_verdict(root / LINKED, case, {**good, **files})
+        else:
+            with written(folder, good, files), limited_memory():
+                found = verdict(folder, case["first"], case["verified"])
         signal.alarm(0)
-        for name in case["files"]:
-            if name in good:
-                (folder / name).write_bytes(good[name])
-            else:
-                (folder / name).unlink()
         answers.send_bytes(json.dumps({**found, "past": parsers.reached}).encode())
 
 

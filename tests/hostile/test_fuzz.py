@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mixkd.shared.json_values import dumps, sha256_hex
 from tests import tiers
 from tests.conftest import Tally
-from tests.hostile import fuzz
+from tests.hostile import fuzz, fuzz_cases, fuzz_links
 from tests.hostile.fuzz_cases import Case, Good, draw, good_caches, sealed, signed
 from tests.hostile.fuzz_json import nested, spelled
 
@@ -177,6 +177,36 @@ def test_finds_are_kept_and_replayed(bench: Bench, tmp_path: Path) -> None:
     assert again.files == {**good.files, **case.files}
     first, second = bench.reader.read(case), bench.reader.read(again)
     assert {**second, "past": first["past"]} == first
+
+
+@pytest.mark.parametrize("count", [tiers.sample(40), tiers.slow(400)])
+def test_links_are_read_and_never_written_through(bench: Bench, count: int, tally: Tally) -> None:
+    report = fuzz.Report()
+    for number in range(count):
+        random = Random(number)
+        case = fuzz_cases.linked(random, bench.goods[random.choice(sorted(bench.goods))])
+        fuzz.note(report, bench.reader, bench.goods, case, f"links {number}", None)
+    tally("fuzz executions past the digest", report.executions, of=report.executions)
+    assert report.finds == []
+    assert {end.partition(" ")[0] for end in report.ends} >= {"read", "UnsafeFileError"}
+
+
+def test_what_is_done_outside_a_cache_is_found(bench: Bench, tmp_path: Path) -> None:
+    files = bench.goods["golden-arrow"].files
+    links = {"seals": "outside", "quarantine": "empty", "runs": "nothing", "README.md": "bait"}
+
+    def fault(do: Callable[[Path], object]) -> str:
+        with fuzz_links.placed(tmp_path / "case", files, links) as linked:
+            assert linked.fault() is None
+            do(linked.root)
+            return str(linked.fault())
+
+    assert "quarantine/x" in fault(lambda root: (root / "quarantine" / "x").touch())
+    assert "seals" in fault(lambda root: next((root / "seals").iterdir()).unlink())
+    assert "README.md" in fault(lambda root: (root / "README.md").write_bytes(b""))
+    assert "runs" in fault(lambda root: (root / "runs").write_bytes(b""))
+    assert "no link" in fault(lambda root: (root.parent / "outside" / "unnamed").read_bytes())
+    assert fault(lambda root: (root / "quarantine").unlink()) == "None"
 
 
 FAULTY = """

@@ -5,7 +5,6 @@ The bait is named in files of the cache; where a link of the cache leads is anot
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from tests.goldens import make as good
 from tests.hostile.make import HARMLESS, HOSTILE, Hostile
 from tests.hostile.opener import Open, opening
 from tests.hostile.registry import MEMORY_BYTES
-from tests.hostile.watch import Watch
+from tests.hostile.watch import Watch, spoiled
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +53,8 @@ def test_odd_but_harmless(
     open_cache: Open, caches: dict[str, Path], tmp_path: Path, name: str
 ) -> None:
     harmless = HARMLESS[name]
-    root = Path(shutil.copytree(caches[harmless.shard_format], tmp_path / "cache"))
-    bait = tmp_path / "bait"
-    bait.write_bytes(b"bait")
-    harmless.spoil(root, bait)
-    with Watch(bait) as watch:
+    with spoiled(caches[harmless.shard_format], harmless.spoil, tmp_path) as root:
         assert open_cache(root, harmless.memory_bytes) == {"error": None, "text": ""}
-        assert not watch.opened()
 
 
 def test_no_cache_needs_more_than_a_gibibyte() -> None:
@@ -72,13 +66,8 @@ def test_refused(
     open_cache: Open, caches: dict[str, Path], tmp_path: Path, name: str, tally: Tally
 ) -> None:
     hostile = HOSTILE[name]
-    root = Path(shutil.copytree(caches[hostile.shard_format], tmp_path / "cache"))
-    bait = tmp_path / "bait"
-    bait.write_bytes(b"bait")
-    hostile.spoil(root, bait)
-    with Watch(bait) as watch:
+    with spoiled(caches[hostile.shard_format], hostile.spoil, tmp_path) as root:
         found = open_cache(root, hostile.memory_bytes)
-        assert not watch.opened()
     tally("hostile caches refused", int(found["error"] in hostile.errors), of=1)
     assert found["error"] in hostile.errors, found
     text = found["text"]

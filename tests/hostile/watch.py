@@ -1,11 +1,16 @@
-"""An inotify watch: whether anybody opened a file, be it Python, Arrow or libhdf5."""
+"""An inotify watch: whether anybody opened a file, be it Python, Arrow or libhdf5; and a bait."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+
+from tests.hostile.registry import Spoil
 
 IN_ACCESS, IN_OPEN = 0x1, 0x20
 
@@ -42,3 +47,15 @@ class Watch:
             return len(os.read(self._descriptor, 4096)) > 0
         except BlockingIOError:
             return False
+
+
+@contextmanager
+def spoiled(good: Path, spoil: Spoil, folder: Path) -> Iterator[Path]:
+    """A copy of a good cache, spoiled; what the block does with it must not open the bait."""
+    root = Path(shutil.copytree(good, folder / "cache"))
+    bait = folder / "bait"
+    bait.write_bytes(b"bait")
+    spoil(root, bait)
+    with Watch(bait) as watch:
+        yield root
+        assert not watch.opened()
