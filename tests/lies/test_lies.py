@@ -1,0 +1,191 @@
+"""Each lie is told in a signed cache and every level is asked: who finds it, and under which name.
+
+`mixkd/shared/cache/claims.py` says which level checks which claim, and docs/guarantees.md repeats
+it: both are compared with what is found here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mixkd.shared.cache.claims import CLAIMS, Claim, Level, Verified
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.errors import MixkdError
+from mixkd.shared.examples import Ragged
+from mixkd.student_train import student
+from mixkd.student_train.opening import open_caches
+from mixkd.teacher_cache.data.load import DataSpec
+from mixkd.teacher_cache.verify import verify_claims
+from tests.conftest import Tally
+from tests.lies.lies import ALL
+from tests.lies.story import Story
+from tests.miniature import tiny_data
+from tests.once import made_once
+from tests.student_train.caches import make_cache
+
+EVERY_ROW = 10**6
+
+
+@pytest.fixture(scope="session")
+def honest(tmp_path_factory: pytest.TempPathFactory, good_teacher: Path) -> Path:
+    """40 + 20 examples of two classes and 100 pairs."""
+    return made_once(tmp_path_factory, "honest", lambda root: make_cache(root, good_teacher))
+
+
+@pytest.fixture(scope="session")
+def its_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once(tmp_path_factory, "its-data", lambda folder: tiny_data(folder, 40))
+
+
+def open_it(root: Path) -> None:
+    Cache.open(root)
+
+
+def begin_training(root: Path) -> None:
+    (cache,) = open_caches([root], None)
+    student.load(cache, None, None, seed=0)
+
+
+def is_refused(root: Path, level: Level) -> bool:
+    try:
+        (open_it if level == "open" else begin_training)(root)
+    except MixkdError:
+        return True
+    return False
+
+
+def asked(root: Path, level: Level, teacher: Path, data: Path) -> Verified:
+    if level == "--teacher":
+        return verify_claims(root, teacher=str(teacher), rows=EVERY_ROW, device="cpu")
+    if level == "--data":
+        return verify_claims(root, data=DataSpec("data", str(data)))
+    return verify_claims(root, deep=level == "--deep")
+
+
+def claims(verified: Verified) -> set[Claim]:
+    return {finding.claim for finding in verified.findings}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_lie_is_found(
+    tmp_path: Path, honest: Path, its_data: Path, good_teacher: Path, name: str, tally: Tally
+) -> None:
+    lie = ALL[name]
+    root = lie.tell(Story.of(honest), tmp_path / "lie")
+    refused = {level for level in ("open", "train-student") if is_refused(root, level)}
+    assert refused == set(lie.refused)
+    at_once = lie.found.get("verify", set())
+    found = {}
+    for level in ("verify", "--deep", "--teacher", "--data"):
+        expected = at_once | lie.found.get(level, set())
+        found[level] = claims(asked(root, level, good_teacher, its_data))
+        assert found[level] == expected, level
+    tally("lies told and found", 1)
+
+
+def test_ids_beyond_the_teachers_tables(tmp_path: Path, honest: Path, good_teacher: Path) -> None:
+    """They would end the rerun deep inside the model; without texts nothing else tells."""
+    story = Story.of(honest)
+    for split, rows in story.examples.items():
+        flat = np.where(rows.input_ids.flat > 20, 100_000, rows.input_ids.flat).astype(np.int32)
+        ids = Ragged(flat, rows.input_ids.offsets)
+        story.examples[split] = replace(rows, input_ids=ids, text_a=None)
+    root = story.tell(tmp_path / "lie")
+    assert claims(verify_claims(root)) == set()
+    (finding,) = asked(root, "--teacher", good_teacher, honest).findings
+    assert finding.claim == "logits"
+    assert "expected token ids below 160" in finding.message
+
+
+def test_an_examples_text_is_not_compared_where_there_is_none(
+    tmp_path: Path, honest: Path, its_data: Path
+) -> None:
+    story = Story.of(honest)
+    for split, rows in story.examples.items():
+        story.examples[split] = replace(rows, text_a=None)
+    found = verify_claims(story.tell(tmp_path / "bare"), data=DataSpec("data", str(its_data)))
+    told = {item.claim: item.why for item in found.unchecked}
+    assert told["texts"] == told["labels"] == "the cache was built with --no-text"
+
+
+def test_the_truth_is_found_in_order_and_whole(
+    honest: Path, its_data: Path, good_teacher: Path
+) -> None:
+    """With the teacher and the data at hand, nothing stays unchecked."""
+    data = DataSpec("data", str(its_data))
+    found = verify_claims(
+        honest, True, teacher=str(good_teacher), rows=EVERY_ROW, device="cpu", data=data
+    )
+    assert found == Verified(findings=(), checked=tuple(CLAIMS), unchecked=())
+
+
+def test_what_was_not_checked(honest: Path) -> None:
+    found = verify_claims(honest)
+    assert found.findings == ()
+    told = {item.claim: item.why for item in found.unchecked}
+    assert told == {
+        **dict.fromkeys(
+            ("logits", "teacher", "label_order", "tokenizer", "starts", "about", "dtype"),
+            "needs --teacher",
+        ),
+        "labels": "needs --data",
+    }
+    assert set(CLAIMS) - set(found.checked) == set(told) - {"dtype"}
+
+
+def test_each_cell_of_the_table_is_a_lie_that_this_level_finds() -> None:
+    """What is said to be checked is what finds a lie, and nothing else."""
+    shown = {(claim, level) for claim, row in CLAIMS.items() for level in row.checks}
+    found = set()
+    for lie in ALL.values():
+        found |= {(claim, level) for level, claims in lie.found.items() for claim in claims}
+        # A refusal does not say which claim is false: one that `verify` names.
+        named = [lie.claim, *lie.found.get("verify", ())]
+        for level in lie.refused:
+            found.add(next((claim, level) for claim in named if (claim, level) in shown))
+    assert found - shown == set()
+    assert shown - found == {("plan", "--deep"), ("texts", "--deep")}  # of what samples leave out
+
+
+def test_samples_are_reported_as_such(honest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mixkd.shared.cache.verify.PAIRS_DRAWN", 80)
+    monkeypatch.setattr("mixkd.teacher_cache.verify.sample_rows", lambda rows: np.arange(3))
+    found = verify_claims(honest)
+    assert found.findings == ()
+    told = {item.claim: item.why for item in found.unchecked}
+    assert told["plan"] == "2 of 4 shards of pairs; all with --deep"
+    assert told["texts"] == "6 of 60 texts were tokenised; more with --deep"
+    assert {"plan", "texts"} <= set(found.checked)
+    assert {"plan", "texts"}.isdisjoint(
+        item.claim for item in verify_claims(honest, True).unchecked
+    )
+
+
+def test_a_lie_that_samples_leave_out(
+    tmp_path: Path, honest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What --deep adds: every text, every pair."""
+    monkeypatch.setattr("mixkd.teacher_cache.verify.sample_rows", lambda rows: np.arange(3))
+    monkeypatch.setattr("mixkd.shared.cache.verify.PAIRS_DRAWN", 1)
+    monkeypatch.setattr("numpy.random.default_rng", lambda: FirstOnes())
+    story = Story.of(honest)
+    texts = story.examples["train"].text_a.to_pylist()
+    texts[5] = texts[6]
+    story.examples["train"] = replace(story.examples["train"], text_a=pa.array(texts))
+    story.columns("pairs")[-1]["left"][:] = 0
+    root = story.tell(tmp_path / "lie")
+    assert claims(verify_claims(root)) == set()
+    assert claims(verify_claims(root, deep=True)) == {"texts", "plan"}
+
+
+class FirstOnes:
+    """Chooses without chance."""
+
+    def choice(self, numbers: Any, count: int, replace: bool) -> Any:
+        return (np.arange(numbers) if isinstance(numbers, int) else numbers)[:count]
