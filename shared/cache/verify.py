@@ -34,7 +34,8 @@ from mixkd.shared.errors import (
 from mixkd.shared.options import DTYPES
 
 LAM_ULPS = 2
-PAIRS_DRAWN = 2**22  # without `deep`; seven seconds on one core
+DRAWN = 2**22  # pairs without `deep`: seven seconds on one core
+PASS_COST = 100  # a pass takes as long as so many more pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,15 @@ def _planned(
     """
     if not _has_its_train_examples(folder, identity):
         return frozenset(), [Unchecked("plan", "the train examples are not as many as is claimed")]
-    last = records[-1].stop if records else 0
-    if deep or last <= PAIRS_DRAWN:
+    examples, last = identity.n_train, records[-1].stop if records else 0
+    longest = max((record.stop - record.start for record in records), default=0)
+    cost, shard_cost = (
+        (rows // examples + 1) * (examples + PASS_COST)  # a pass is drawn whole
+        for rows in (last, longest)
+    )
+    if deep or cost <= DRAWN:
         return frozenset(records), []
-    # A shard's pairs take the drawing of its whole pass.
-    drawn = max(identity.n_train, records[0].stop)
-    number = min(max(1, PAIRS_DRAWN // drawn), len(records))
+    number = min(DRAWN // shard_cost or int(longest <= examples), len(records))
     chosen = np.random.default_rng().choice(len(records), number, replace=False)
     some = Unchecked("plan", f"{number} of {len(records)} shards of pairs; all with --deep")
     return frozenset(records[k] for k in chosen), [some]

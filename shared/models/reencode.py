@@ -52,6 +52,8 @@ def check_texts(
     if examples.text_a is None:
         return
     rows = sample_rows(examples) if rows is None else rows
+    if not len(rows):
+        return
     texts = [
         None if column is None else column.take(pa.array(rows))
         for column in (examples.text_a, examples.text_b)

@@ -154,7 +154,7 @@ def test_each_cell_of_the_table_is_a_lie_that_this_level_finds() -> None:
 
 
 def test_samples_are_reported_as_such(honest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mixkd.shared.cache.verify.PAIRS_DRAWN", 80)
+    monkeypatch.setattr("mixkd.shared.cache.verify.DRAWN", 300)
     monkeypatch.setattr("mixkd.teacher_cache.verify.sample_rows", lambda rows: np.arange(3))
     found = verify_claims(honest)
     assert found.findings == ()
@@ -172,7 +172,7 @@ def test_a_lie_that_samples_leave_out(
 ) -> None:
     """What --deep adds: every text, every pair."""
     monkeypatch.setattr("mixkd.teacher_cache.verify.sample_rows", lambda rows: np.arange(3))
-    monkeypatch.setattr("mixkd.shared.cache.verify.PAIRS_DRAWN", 1)
+    monkeypatch.setattr("mixkd.shared.cache.verify.DRAWN", 1)
     monkeypatch.setattr("numpy.random.default_rng", lambda: FirstOnes())
     story = Story.of(honest)
     texts = story.examples["train"].text_a.to_pylist()
