@@ -110,7 +110,8 @@ def _logits(cache: Cache, origin: TeacherOrigin, teacher: Teacher, rows: int) ->
     yield from _about(cache, origin, max(differences.values(), default=0.0))
     count = cache.seal.rows.originals + cache.seal.rows.pairs
     if rows < count:
-        yield Unchecked("logits", f"{rows} of {count} rows were scored again; more with --rows")
+        some = f"{rows} of {count} rows were scored again; more with --rows"
+        yield Unchecked("logits", some, partly=True)
 
 
 def _about(cache: Cache, origin: TeacherOrigin, difference: float) -> Iterator[Finding]:

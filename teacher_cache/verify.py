@@ -92,7 +92,8 @@ def texts(cache: Cache, deep: bool) -> Iterator[Reported]:
         except MalformedError as error:
             yield Finding("texts", str(error))
     if taken < count:
-        yield Unchecked("texts", f"{taken} of {count} texts were tokenised; more with --deep")
+        some = f"{taken} of {count} texts were tokenised; more with --deep"
+        yield Unchecked("texts", some, partly=taken > 0)
 
 
 def labels(cache: Cache, spec: DataSpec) -> Iterator[Reported]:

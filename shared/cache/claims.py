@@ -90,10 +90,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Unchecked:
-    """What was not looked at, and why or what would."""
+    """What was not looked at, and why or what would; `partly` if some of it was."""
 
     claim: Claim
     why: str
+    partly: bool = False
 
     def __str__(self) -> str:
         return f"{CLAIMS[self.claim].says} ({self.why})"
@@ -133,13 +134,12 @@ class Verified:
         reported = list(reported)
         findings = [item for item in reported if isinstance(item, Finding)]
         unchecked = {item.claim: item for item in reported if isinstance(item, Unchecked)}
-        skipped = set()
         for claim, promise in CLAIMS.items():
             extents = {extent for level, extent in promise.checks.items() if level in done}
-            if not extents:
-                skipped.add(claim)
             if extents <= {"part"}:
-                unchecked.setdefault(claim, Unchecked(claim, _missing(claim, asked)))
+                missing = Unchecked(claim, _missing(claim, asked), partly=bool(extents))
+                unchecked.setdefault(claim, missing)
+        skipped = {claim for claim, item in unchecked.items() if not item.partly}
         skipped -= {finding.claim for finding in findings}
         return cls(
             findings=tuple(findings),

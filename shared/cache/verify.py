@@ -82,6 +82,8 @@ def look(root: str | Path, deep: bool = False) -> Iterator[Reported]:
             raise
         yield Finding("files", str(error))
         yield from _without_seal(folder)
+        unopened: tuple[Claim, ...] = ("plan", "scores", "dtype", "card")
+        yield from (Unchecked(claim, "the cache does not open") for claim in unopened)
         return
     identity = cache.identity
     planned, left_out = _planned(folder, identity, cache.pair_records, deep)
@@ -98,7 +100,9 @@ def look(root: str | Path, deep: bool = False) -> Iterator[Reported]:
     found = [*dict.fromkeys(_findings(checks)), *_records(folder, cache)]
     yield from found
     yield from left_out
-    if not found:
+    if found:
+        yield Unchecked("card", "what is wrong comes first")
+    else:
         yield from _card(cache)
     yield from _left_over(root, cache)
 
@@ -122,8 +126,8 @@ def _planned(
         return frozenset(records), []
     number = min(DRAWN // shard_cost or int(longest <= examples), len(records))
     chosen = np.random.default_rng().choice(len(records), number, replace=False)
-    some = Unchecked("plan", f"{number} of {len(records)} shards of pairs; all with --deep")
-    return frozenset(records[k] for k in chosen), [some]
+    some = f"{number} of {len(records)} shards of pairs; all with --deep"
+    return frozenset(records[k] for k in chosen), [Unchecked("plan", some, partly=number > 0)]
 
 
 def _has_its_train_examples(folder: CacheFolder, identity: Identity) -> bool:

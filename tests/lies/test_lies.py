@@ -6,6 +6,8 @@ it: both are compared with what is found here.
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +15,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 
+from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.claims import CLAIMS, Claim, Level, Verified
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.errors import MixkdError
+from mixkd.shared.errors import DeviceMemoryError, MissingFileError, MixkdError, UsageError
 from mixkd.shared.examples import Ragged
+from mixkd.shared.mixup import MixBatch
 from mixkd.student_train import student
 from mixkd.student_train.opening import open_caches
+from mixkd.teacher_cache.cli import cache_teacher
 from mixkd.teacher_cache.data.load import DataSpec
+from mixkd.teacher_cache.teacher import Teacher
 from mixkd.teacher_cache.verify import verify_claims
+from tests import tiers
+from tests.commands import run
 from tests.conftest import Tally
 from tests.lies.lies import ALL
 from tests.lies.story import Story
-from tests.miniature import tiny_data
+from tests.miniature import ENCODERS, tiny_data, tiny_teacher
 from tests.once import made_once
 from tests.student_train.caches import make_cache
 
@@ -112,6 +121,7 @@ def test_an_examples_text_is_not_compared_where_there_is_none(
     found = verify_claims(story.tell(tmp_path / "bare"), data=DataSpec("data", str(its_data)))
     told = {item.claim: item.why for item in found.unchecked}
     assert told["texts"] == told["labels"] == "the cache was built with --no-text"
+    assert {"texts", "labels"}.isdisjoint(found.checked)
 
 
 def test_the_truth_is_found_in_order_and_whole(
@@ -189,3 +199,66 @@ class FirstOnes:
 
     def choice(self, numbers: Any, count: int, replace: bool) -> Any:
         return (np.arange(numbers) if isinstance(numbers, int) else numbers)[:count]
+
+
+def test_what_the_command_says(honest: Path, good_teacher: Path, tmp_path: Path) -> None:
+    said = run(f"cache-teacher verify {honest}").splitlines()
+    assert said[-1] == f"{honest}: in order"
+    assert "not checked, logits: the teacher gives the logits for the ids (needs --teacher)" in said
+    assert all(line.startswith("not checked, ") for line in said[:-1])
+    found = json.loads(run(f"cache-teacher verify {honest} --teacher {good_teacher} --json"))
+    assert found["findings"] == []
+    left_out = {"claim": "labels", "why": "needs --data", "partly": False}
+    assert found["unchecked"] == [left_out]
+    assert set(found["checked"]) == set(CLAIMS) - {"labels"}
+
+
+@pytest.mark.parametrize("rows", ["0", "-1"])
+def test_rows_that_make_no_sense(honest: Path, rows: str) -> None:
+    found = CliRunner().invoke(cache_teacher, ["verify", str(honest), "--rows", rows])
+    assert found.exit_code == 2
+    assert f"Invalid value for '--rows': {rows} is not in the range" in found.output
+    with pytest.raises(UsageError, match="--rows: expected a number from 1"):
+        verify_claims(honest, rows=int(rows))
+
+
+def test_a_folder_that_is_not_there_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="absent: expected the folder of a cache"):
+        verify_claims(tmp_path / "absent")
+
+
+def test_a_full_device_is_told_without_options_of_other_commands(
+    honest: Path, good_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Teacher, batch: MixBatch) -> Logits:
+        raise DeviceMemoryError("cuda", expected="room", found="none", do="try --batch-tokens 9")
+
+    monkeypatch.setattr(Teacher, "score", full)
+    with pytest.raises(DeviceMemoryError, match="found none; use --device cpu"):
+        asked(honest, "--teacher", good_teacher, honest)
+
+
+def test_the_guarantees_have_the_table(honest: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/guarantees.md").read_text(encoding="utf-8")
+    (heading, rows) = re.findall(r"^(\| claim \|.*)\n\|---.*\n((?:\|.*\n)+)", page, re.MULTILINE)[0]
+    levels = [cell.strip().strip("`") for cell in heading.split("|")[3:-1]]
+    shown = {}
+    for row in rows.splitlines():
+        name, says, *cells = (cell.strip() for cell in row.split("|")[1:-1])
+        checks = {level: cell for level, cell in zip(levels, cells, strict=True) if cell}
+        shown[name.strip("`")] = (says, checks)
+    assert shown == {claim: (row.says, row.checks) for claim, row in CLAIMS.items()}
+
+
+@pytest.mark.parametrize(
+    "family",
+    ["roberta", "deberta-v2", *map(tiers.slow, sorted({*ENCODERS} - {"roberta", "deberta-v2"}))],
+)
+def test_every_familys_caches_are_in_order(tmp_path: Path, family: str) -> None:
+    """Starts, tokenizers and settings are saved, loaded and saved again: nothing may differ."""
+    teacher = tiny_teacher(tmp_path / "teacher", family)
+    two_texts = family in ("bert", "roberta")
+    root = make_cache(tmp_path / "cache", teacher, two_texts=two_texts, pairs=20, starts=(1, 2))
+    found = asked(root, "--teacher", teacher, root)
+    assert found.findings == ()
+    assert [item.claim for item in found.unchecked] == ["labels"]
