@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mixkd.shared import errors as errors
+    from mixkd.shared.cache.claims import Finding as Finding
+    from mixkd.shared.cache.claims import Unchecked as Unchecked
+    from mixkd.shared.cache.claims import Verified as Verified
     from mixkd.shared.cache.facts import CacheFacts as CacheFacts
     from mixkd.shared.cache.facts import cache_facts as cache_facts
     from mixkd.shared.cache.reader import Cache as Cache
     from mixkd.shared.cache.repair import repair_cache as repair_cache
-    from mixkd.shared.cache.verify import verify_cache as verify_cache
     from mixkd.shared.errors import MixkdError as MixkdError
     from mixkd.shared.examples import Examples as Examples
     from mixkd.shared.pairs import PairTable as PairTable
@@ -39,12 +41,13 @@ if TYPE_CHECKING:
     from mixkd.teacher_cache.options import BuildOptions as BuildOptions
     from mixkd.teacher_cache.run import BuildResult as BuildResult
     from mixkd.teacher_cache.run import build_cache as build_cache
+    from mixkd.teacher_cache.verify import verify_claims as verify_claims
 
 _MODULES = {
+    "mixkd.shared.cache.claims": ("Finding", "Unchecked", "Verified"),
     "mixkd.shared.cache.facts": ("CacheFacts", "cache_facts"),
     "mixkd.shared.cache.reader": ("Cache",),
     "mixkd.shared.cache.repair": ("repair_cache",),
-    "mixkd.shared.cache.verify": ("verify_cache",),
     "mixkd.shared.errors": ("MixkdError",),
     "mixkd.shared.examples": ("Examples",),
     "mixkd.shared.pairs": ("PairTable",),
@@ -57,6 +60,7 @@ _MODULES = {
     "mixkd.teacher_cache.finetune": ("FinetuneOptions", "finetune"),
     "mixkd.teacher_cache.options": ("BuildOptions",),
     "mixkd.teacher_cache.run": ("BuildResult", "build_cache"),
+    "mixkd.teacher_cache.verify": ("verify_claims",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = ["errors", *sorted(_HOMES)]

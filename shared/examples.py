@@ -138,11 +138,13 @@ class Examples:
             text_b=columns.get("text_b"),
         )
 
-    def check_values(self, classes: int, where: object) -> None:
-        """Refuse what no builder writes: empty rows, negative ids, labels outside the classes."""
+    def check_values(self, classes: int, max_length: int, where: object) -> None:
+        """Refuse what no builder writes: empty or too long rows, negative ids, labels outside the
+        classes."""
         flat, labels, types = self.input_ids.flat, self.labels, self.token_type_ids
         problems = {
             "tokens in every example": bool((self.lengths < 1).any()),
+            f"at most {max_length} tokens in an example": bool((self.lengths > max_length).any()),
             "ids of at least 0": bool((flat < 0).any()),
             "one type for each id, of at least 0": types is not None
             and not (

@@ -11,6 +11,7 @@ from mixkd.shared.errors import DataError
 from mixkd.shared.examples import Examples
 from mixkd.shared.models.encode import TYPES, encode_texts
 from mixkd.shared.models.locate import Checkpoint, Trust
+from mixkd.shared.models.reencode import check_texts
 from mixkd.shared.models.tokenizer import has_tokenizer, load_tokenizer, same_tokenizer
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ def tokenizer_and_examples(
     largest = max(int(split.input_ids.flat.max()) for split in stored.values())
     caches = Checkpoint.of_folder(cache.tokenizer_folder(), Trust.STRANGER)
     tokenizer = load_tokenizer(caches, max(tokens, largest + 1))
+    for split, examples in stored.items():
+        where = cache.root / f"examples/{split}.arrow"
+        check_texts(where, examples, tokenizer, cache.identity.max_length)
     if not own or not has_tokenizer(checkpoint.folder):
         return tokenizer, stored
     students = load_tokenizer(checkpoint, tokens)

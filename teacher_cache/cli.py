@@ -202,32 +202,54 @@ def info(folder: Path, as_json: bool) -> None:
     epilog="Example: cache-teacher verify shards/rte --deep --teacher teachers/rte --rows 200"
 )
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--deep", is_flag=True, help="Also recompute the plan of every pair.")
-@click.option("--teacher", help="Hub id or folder: rerun it on random rows.")
-@click.option("--rows", type=int, default=200, show_default=True, help="Rows to rerun.")
-@click.option("--device", default="auto", show_default=True, help="For the rerun.")
+@click.option("--deep", is_flag=True, help="Every pair's plan and every text, not samples of them.")
+@click.option("--teacher", help="Hub id or folder: compare all that the cache has of it.")
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="Rows to score again.",
+)
+@click.option("--device", default="auto", show_default=True, help="For the teacher.")
+@click.option("--data", help="What the cache was made from: compare texts and labels.")
+@click.option("--text-columns", type=Words(), default="", help="Of --data, one or two.")
+@click.option("--label-column", help="Of --data. [default: label]")
 @as_json
 @debug
 def verify(
-    folder: Path, deep: bool, teacher: str | None, rows: int, device: str, as_json: bool
+    folder: Path,
+    deep: bool,
+    teacher: str | None,
+    rows: int,
+    device: str,
+    data: str | None,
+    text_columns: tuple[str, ...],
+    label_column: str | None,
+    as_json: bool,
 ) -> None:
-    """Check a cache's structure and every digest; name every finding."""
-    from mixkd.shared.cache.verify import verify_cache
-    from mixkd.teacher_cache.rerun import verify_with_teacher
+    """Check what a cache claims; name every finding, and what was not checked."""
+    from dataclasses import asdict
 
-    found = verify_cache(folder, deep)
-    if teacher and not any(not finding.harmless for finding in found):
-        found += verify_with_teacher(folder, teacher, rows, device)
-    wrong = [finding.message for finding in found if not finding.harmless]
-    left_over = [finding.message for finding in found if finding.harmless]
+    from mixkd.teacher_cache.data.load import DataSpec
+    from mixkd.teacher_cache.verify import verify_claims
+
+    spec = DataSpec("data", data, text_columns, label_column) if data else None
+    found = verify_claims(folder, deep, teacher=teacher, rows=rows, device=device, data=spec)
     if as_json:
-        click.echo(json.dumps({"wrong": wrong, "left_over": left_over}, indent=1))
+        click.echo(json.dumps(asdict(found), indent=1))
     else:
-        reported = [*wrong, *(f"note: {message}" for message in left_over)]
+        notes = [finding for finding in found.findings if finding.harmless]
         next_step = f"what can be repaired: cache-teacher repair {folder} --dry-run"
-        verdict = f"{folder}: {f'{len(wrong)} findings; {next_step}' if wrong else 'in order'}"
-        click.echo(command.shown([*reported, verdict]))
-    if wrong:
+        verdict = f"{len(found.wrong)} findings; {next_step}" if found.wrong else "in order"
+        lines = [
+            *(f"{finding.claim}: {finding.message}" for finding in found.wrong),
+            *(f"note, {finding.claim}: {finding.message}" for finding in notes),
+            *(f"not checked, {item.claim}: {item}" for item in found.unchecked),
+            f"{folder}: {verdict}",
+        ]
+        click.echo(command.shown(lines))
+    if found.wrong:
         raise SystemExit(1)
 
 

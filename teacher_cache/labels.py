@@ -50,7 +50,7 @@ def teacher_columns(
         )
     if teacher_labels is not None:
         return _checked_permutation(teacher_labels, classes)
-    implied = None if regression else _implied_columns(names, label_names)
+    implied = None if regression else implied_columns(names, label_names)
     if implied is not None and implied != tuple(range(classes)):
         raise LabelOrderError(
             teacher,
@@ -84,7 +84,7 @@ def _checked_permutation(labels: Sequence[int], classes: int) -> tuple[int, ...]
     return tuple(labels)
 
 
-def _implied_columns(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | None:
+def implied_columns(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | None:
     """Return the order that the names imply; None where they are generic or not the data's."""
     if all(GENERIC_NAME.fullmatch(name) for name in names):
         return None

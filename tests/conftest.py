@@ -36,6 +36,7 @@ TALLIED = (
     "lost-write prefixes",
     "bit flips refused",
     "hostile caches refused",
+    "lies told and found",
     "fuzz executions past the digest",
     "rows checked",
     "rows computed twice by builders",

@@ -46,7 +46,7 @@ def test_the_examples_run(
 
         TERMS.pop("margin", None)
     for name in ("films", "memory"):
-        assert mixkd.verify_cache(Path("shards") / name, deep=True) == []
+        assert mixkd.verify_claims(Path("shards") / name, deep=True).findings == ()
     assert names["result"].to_json() == names["again"].to_json()  # type: ignore[attr-defined]
     margin = mixkd.read_metrics("students/margin")
     assert margin.settings.weights["margin"] == 0.5

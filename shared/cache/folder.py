@@ -219,7 +219,7 @@ class CacheFolder:
         where = self.root / name
         data = files.read(self.root, name, limit_bytes=FILE_LIMIT_BYTES)
         examples = Examples.from_bytes(data, split.rows, identity.problem_type, where)
-        examples.check_values(identity.classes, where)
+        examples.check_values(identity.classes, identity.max_length, where)
         check_digest(where, examples.ids_sha256(), split.ids_sha256, GET_AGAIN)
         if (texts_sha256 := examples.texts_sha256()) is not None:
             check_digest(where, texts_sha256, split.texts_sha256, GET_AGAIN)

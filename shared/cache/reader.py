@@ -240,7 +240,7 @@ class Cache:
         )
         check_digest(where, hashlib.sha256(data).hexdigest(), covered.sha256, GET_AGAIN)
         examples = Examples.from_bytes(data, n_rows, self._problem_type, where)
-        examples.check_values(self.identity.classes, where)
+        examples.check_values(self.identity.classes, self.identity.max_length, where)
         return examples
 
     def _covered_folder(self, name: str) -> Path:

@@ -29,9 +29,9 @@ from mixkd.shared.errors import (
 )
 from mixkd.teacher_cache.options import BuildOptions
 from mixkd.teacher_cache.prepare import prepare
-from mixkd.teacher_cache.rerun import verify_with_teacher
 from mixkd.teacher_cache.run import build_cache
 from mixkd.teacher_cache.teacher import Teacher
+from mixkd.teacher_cache.verify import verify_claims
 from tests.caches import seal
 from tests.miniature import label_names, tiny_data, tiny_teacher
 
@@ -290,17 +290,24 @@ def test_nan_logits_name_the_rows(options: dict[str, Any], monkeypatch: pytest.M
     assert seal(options["out"]).rows.pairs == 0
 
 
+def rerun(options: dict[str, Any], teacher: str, rows: int) -> list[str]:
+    found = verify_claims(options["out"], teacher=teacher, rows=rows, device="cpu")
+    return [finding.message for finding in found.findings]
+
+
 def test_a_rerun_of_the_teacher_finds_other_logits(
     options: dict[str, Any], good_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(options)
-    assert verify_with_teacher(options["out"], str(good_teacher), 50, "cpu") == []
+    assert rerun(options, str(good_teacher), 50) == []
     other = tiny_teacher(tmp_path / "other", "bert", label_names(2))
-    [finding] = verify_with_teacher(options["out"], str(other), 50, "cpu")
-    assert "name the one the cache was made with" in finding.message
+    [message] = rerun(options, str(other), 50)
+    assert "name the one the cache was made with" in message
     scored = Teacher.score
     monkeypatch.setattr(Teacher, "score", lambda self, batch: scored(self, batch) + 0.01)
-    assert len(verify_with_teacher(options["out"], str(good_teacher), 50, "cpu")) == 50
+    messages = rerun(options, str(good_teacher), 172)
+    assert len(messages) == len(Cache.open(options["out"]).seal.shards)
+    assert sum(int(message.split(" of ")[1].split(" rows")[0]) for message in messages) == 172
 
 
 def test_a_rerun_needs_positions_for_the_examples_only(
@@ -313,13 +320,13 @@ def test_a_rerun_needs_positions_for_the_examples_only(
     (teacher / "tokenizer_config.json").write_text(json.dumps(config))
     build(options, teacher=str(teacher), min_teacher_score=0.0)
     assert Cache.open(options["out"]).identity.max_length == 128
-    assert verify_with_teacher(options["out"], str(teacher), 1000, "cpu") == []
+    assert rerun(options, str(teacher), 1000) == []
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_a_lower_format_verifies_within_its_tolerance(options: dict[str, Any], dtype: str) -> None:
     build(options, dtype=dtype, logits_dtype="float16")
-    assert verify_with_teacher(options["out"], options["teacher"], 1000, "cpu") == []  # all rows
+    assert rerun(options, options["teacher"], 1000) == []  # all rows
 
 
 def bad(error: type[MixkdError], match: str, **changes: Any) -> Any:

@@ -350,7 +350,9 @@ def test_where_the_client_of_the_hub_puts_it(root: Path, tmp_path: Path) -> None
     assert len(cache.pairs()) == cache.seal.rows.pairs
     for name in names(snapshot):
         read(snapshot, name)
-    assert verify_cache(snapshot, deep=True) == []
+    (note,) = verify_cache(snapshot, deep=True)
+    assert note.harmless
+    assert "links; readers follow them" in note.message
 
 
 def test_pairs_are_any_range_of_rows(whole: Path) -> None:

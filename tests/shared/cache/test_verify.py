@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.records import shard_name
 from mixkd.shared.cache.verify import verify_cache
+from mixkd.shared.errors import MissingFileError
 from mixkd.shared.examples import Examples
+from mixkd.shared.json_values import sha256_hex
 from mixkd.shared.metrics import CLASSIFICATION
 from tests.faults.reading import read_all
 from tests.goldens import make
@@ -40,8 +45,7 @@ def test_pairs_that_are_not_planned(root: Path, column: str) -> None:
     columns = {**columns, column: columns[column][::-1].copy()}
     layout = cache.identity.layout("pairs", record.start, record.stop)
     sign(root, {record.file: record.codec.encode(layout, columns)})
-    assert messages(root) == ""
-    assert "expected the pairs of the plan" in messages(root, deep=True)
+    assert "expected the pairs of the plan" in messages(root)
 
 
 def test_examples_that_are_not_those_of_the_identity(root: Path) -> None:
@@ -88,3 +92,44 @@ def test_no_plan_is_drawn_for_examples_that_do_not_exist(
     if not sealed:
         (root / "MANIFEST.json").unlink()
     assert "examples/train.arrow: expected" in messages(root, deep=True)
+
+
+def test_a_plan_takes_no_more_room_than_the_examples_that_exist(root: Path) -> None:
+    """Records and shards of a header that claims 10^8 examples, all signed: no more is drawn."""
+    cache = Cache.open(root)
+    splits = (structs.replace(cache.identity.splits[0], rows=10**8), *cache.identity.splits[1:])
+    identity = structs.replace(cache.identity, splits=splits)
+    header = structs.replace(cache.header, identity=identity, fingerprint=identity.fingerprint)
+    (root / "cache.json").write_bytes(header.to_bytes())
+    for record in cache.pair_records:
+        layout = identity.layout("pairs", record.start, record.stop)
+        data = record.codec.encode(layout, cache.read(record))
+        sha256, fingerprint = sha256_hex(data), identity.fingerprint
+        file = shard_name("pairs", record.start, sha256, record.codec.suffix)
+        (root / file).write_bytes(data)
+        changes = {"file": file, "sha256": sha256, "size_bytes": len(data)}
+        record = structs.replace(record, fingerprint=fingerprint, **changes)
+        (root / record.name).write_bytes(record.to_bytes())
+    tracemalloc.start()
+    try:
+        told = messages(root, deep=True)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "examples/train.arrow: expected" in told
+    assert "commits/pairs" not in told
+    assert peak < 32 * 2**20
+
+
+def test_links_are_named_and_harmless(root: Path, tmp_path: Path) -> None:
+    (root / "data").rename(tmp_path / "elsewhere")
+    (root / "data").symlink_to(tmp_path / "elsewhere")
+    (note,) = verify_cache(root)
+    assert (note.claim, note.harmless) == ("files", True)
+    assert f"{root}/data: expected files and folders, found 1 links" in note.message
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_a_folder_that_is_not_there(tmp_path: Path, deep: bool) -> None:
+    with pytest.raises(MissingFileError, match="expected the folder of a cache, found nothing"):
+        verify_cache(tmp_path / "absent", deep)

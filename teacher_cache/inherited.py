@@ -1,0 +1,133 @@
+"""Compare what a cache hands on to students, tokenizer and starting points, with its teacher's.
+
+Tensors and settings are compared, not bytes: files note the versions of the libraries that wrote
+them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mixkd.shared.cache.claims import Finding
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.errors import MixkdError
+from mixkd.shared.models.digest import NOTED_SETTINGS
+from mixkd.shared.models.locate import Checkpoint, Trust
+from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
+from mixkd.teacher_cache.starts import student_start
+
+# XLM-R has 250,000 tokens: what a stranger's tokenizer may have where no model limits it.
+TOKENS = 2**18
+# What a tokenizer's settings say of the place that it was loaded from.
+NOTED_PLACES = ("name_or_path", "is_local", "local_files_only", "special_tokens_map_file")
+NOTED = frozenset((*NOTED_SETTINGS, *NOTED_PLACES))
+
+
+def cache_tokenizer(cache: Cache) -> Any:
+    """Load the cache's tokenizer.
+
+    Raises:
+        MixkdError: If it cannot be loaded, or points elsewhere.
+    """
+    folder = cache.tokenizer_folder()
+    return load_tokenizer(Checkpoint.of_folder(folder, Trust.STRANGER), TOKENS)
+
+
+def compare_tokenizer(cache: Cache, teachers: Any) -> Iterator[Finding]:
+    """Compare the cache's tokenizer with the teacher's, both as this library saves them."""
+    try:
+        stored = tokenizer_files(cache_tokenizer(cache))
+    except MixkdError as error:
+        yield Finding("tokenizer", str(error))
+        return
+    given = tokenizer_files(teachers)
+    for name in sorted(stored.keys() | given.keys()):
+        if _content(stored.get(name, b"")) != _content(given.get(name, b"")):
+            yield Finding(
+                "tokenizer",
+                f"{cache.root}/tokenizer/{name}: expected the teacher's, found another; "
+                "do not use this cache: its students would read texts differently",
+            )
+
+
+def compare_starts(cache: Cache, model: Any) -> Iterator[Finding]:
+    """Compare each starting point with the teacher's first layers."""
+    for layers in cache.student_depths:
+        where = f"{cache.root}/student_init/{layers}-layers"
+        try:
+            stored = {p.name: p.read_bytes() for p in cache.student_folder(layers).iterdir()}
+            given = student_start(model, layers)
+        except MixkdError as error:
+            yield Finding("starts", f"{where}: expected the teacher's first layers: {error}")
+            continue
+        different = _different_settings(stored, given) or _different_tensors(stored, given)
+        if different:
+            yield Finding(
+                "starts",
+                f"{where}: expected the teacher's first layers, found another {different}; "
+                "do not start students from it",
+            )
+
+
+def _different_settings(stored: Mapping[str, bytes], given: Mapping[str, bytes]) -> str | None:
+    """Name the first setting that differs between the config files."""
+    name = "config.json"
+    left, right = _content(stored.get(name, b"")), _content(given.get(name, b""))
+    if not isinstance(left, dict) or not isinstance(right, dict):
+        return name
+    # A later library may write settings that an earlier one left at their defaults.
+    usual = _defaults(right["model_type"])
+    left, right = {**usual, **left}, {**usual, **right}
+    names = sorted(left.keys() | right.keys())
+    return next((name for name in names if left.get(name) != right.get(name)), None)
+
+
+def _different_tensors(stored: Mapping[str, bytes], given: Mapping[str, bytes]) -> str | None:
+    """Name the first tensor that differs, by name, shape, type or content."""
+    left, right = _tensors(stored), _tensors(given)
+    for name in sorted(left.keys() | right.keys()):
+        mine, theirs = left.get(name), right.get(name)
+        if mine is None or theirs is None or mine.dtype != theirs.dtype:
+            return name
+        if mine.shape != theirs.shape or not (mine == theirs).all():
+            return name
+    return None
+
+
+def _tensors(files: Mapping[str, bytes]) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    tensors: dict[str, Any] = {}
+    for name, data in files.items():
+        if Path(name).suffix == ".safetensors":
+            try:
+                tensors |= load(data)
+            except (SafetensorError, ValueError, KeyError):
+                return {}
+    return tensors
+
+
+def _defaults(model_type: str) -> dict[str, Any]:
+    from transformers import AutoConfig
+
+    settings: dict[str, Any] = json.loads(
+        json.dumps(AutoConfig.for_model(model_type).to_dict(), default=str)
+    )
+    return _without_notes(settings)
+
+
+def _content(data: bytes) -> Any:
+    """Decode JSON without what it notes; other content is returned as it is."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return data
+    return _without_notes(value) if isinstance(value, dict) else value
+
+
+def _without_notes(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in NOTED}

@@ -1,0 +1,1 @@
+"""Caches whose digests, records and seals are right and whose content lies, claim by claim."""
