@@ -17,18 +17,27 @@ from mixkd.shared.errors import (
     DataError,
     LabelOrderError,
     MalformedError,
-    MissingFileError,
     ModelError,
     PaddingDependentError,
     UnsafeFileError,
 )
-from mixkd.shared.models.loading import Labels, load_classifier
-from mixkd.shared.models.locate import Checkpoint, Trust
+from mixkd.shared.models.loading import Labels, load_student
 from mixkd.shared.models.model import to_tensors
+from mixkd.shared.models.received import ModelFiles
 from mixkd.student_train.student import load
 from tests.miniature import ENCODERS, REFUSED, tiny_model, tiny_teacher, tiny_tokenizer
 from tests.numpy_caches import pair_table
 from tests.student_train.caches import make_cache
+
+SMALL = {
+    "vocab_size": 160,
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "max_position_embeddings": 80,
+    "pad_token_id": 0,
+}
 
 
 def edit(file: Path, **changes: Any) -> None:
@@ -49,8 +58,7 @@ def load_model(start: Path, cache: Path) -> Any:
     """The model of a starting point, with the cache's labels."""
     identity = Cache.open(cache).identity
     labels = Labels(identity.label_names, identity.problem_type)
-    model, _ = load_classifier(Checkpoint.of_folder(start, Trust.STRANGER), labels)
-    return model
+    return load_student(ModelFiles.read(str(start), start), labels)
 
 
 def test_the_start_has_the_teachers_weights_and_the_caches_labels(
@@ -87,7 +95,28 @@ def test_students_of_nine_families(family: str, cache: Path, tmp_path: Path) -> 
 def test_students_that_the_probe_refuses(family: str, cache: Path, tmp_path: Path) -> None:
     folder = tiny_teacher(tmp_path / family, family)
     with pytest.raises((PaddingDependentError, ModelError), match="expected"):
-        load(Cache.open(cache), str(folder), None, seed=0)
+        load(Cache.open(cache), str(folder), None, seed=0, allowed=[family])
+
+
+@pytest.mark.parametrize("family", [*REFUSED, "nystromformer"])
+def test_types_of_models_that_nobody_allowed(family: str, cache: Path, start: Path) -> None:
+    edit(start / "config.json", model_type=family)
+    expected = f"to be one of albert, bert, .*, found '{family}'; .* --allow-model-type NAME"
+    with pytest.raises(UnsafeFileError, match=expected):
+        load(Cache.open(cache), str(start), None, seed=0)
+
+
+def test_a_type_of_models_that_the_user_allows(cache: Path, tmp_path: Path) -> None:
+    from transformers import AutoConfig, AutoModel
+
+    torch.manual_seed(0)
+    model = AutoModel.from_config(AutoConfig.for_model("camembert", **SMALL))
+    model.save_pretrained(tmp_path / "student")
+    opened = Cache.open(cache)
+    with pytest.raises(UnsafeFileError, match="found 'camembert'"):
+        load(opened, str(tmp_path / "student"), None, seed=0)
+    found = load(opened, str(tmp_path / "student"), None, seed=0, allowed=["camembert"])
+    assert found.student.model.config.model_type == "camembert"
 
 
 @pytest.mark.parametrize(
@@ -176,17 +205,10 @@ def test_a_vocabulary_that_is_too_small(cache: Path, tmp_path: Path) -> None:
 def test_too_few_positions(cache: Path, tmp_path: Path) -> None:
     from transformers import BertConfig, BertModel
 
-    config = BertConfig(
-        vocab_size=160,
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=48,
-        max_position_embeddings=8,
-    )
+    config = BertConfig(**{**SMALL, "max_position_embeddings": 8})
     BertModel(config).save_pretrained(tmp_path / "student")
     tiny_tokenizer(tmp_path / "student")
-    with pytest.raises(ModelError, match="positions, found"):
+    with pytest.raises(ModelError, match="longest example, [0-9]+ tokens, found 8; use a student"):
         load(Cache.open(cache), str(tmp_path / "student"), None, seed=0)
 
 
@@ -233,12 +255,14 @@ def test_foreign_code_is_refused(cache: Path, start: Path, key: str, value: obje
 
 def test_other_places_to_load_from_are_refused(cache: Path, start: Path) -> None:
     (start / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/else"}')
-    with pytest.raises(UnsafeFileError, match="an adapter to another one"):
+    with pytest.raises(UnsafeFileError, match="an adapter on top of another model"):
         load_model(start, cache)
     (start / "adapter_config.json").unlink()
     index = start / "model.safetensors.index.json"
     index.write_text('{"weight_map": {"a": "../../elsewhere.safetensors"}}')
-    with pytest.raises(UnsafeFileError, match="the names of weight files beside it"):
+    load_model(start, cache)  # of an index beside the weights nothing is used
+    (start / "model.safetensors").unlink()
+    with pytest.raises(MalformedError, match="names of safetensors files beside it"):
         load_model(start, cache)
 
 
@@ -288,5 +312,5 @@ def test_weights_that_are_not_weights(cache: Path, start: Path) -> None:
     with pytest.raises(MalformedError, match="expected a safetensors file"):
         load_model(start, cache)
     (start / "model.safetensors").rename(start / "pytorch_model.bin")
-    with pytest.raises(MissingFileError, match=r"expected weights in model\.safetensors"):
+    with pytest.raises(MalformedError, match=r"only pytorch_model\.bin, a pickle"):
         load_model(start, cache)
