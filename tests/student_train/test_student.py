@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mixkd.shared import files
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import (
     DataError,
@@ -21,9 +22,11 @@ from mixkd.shared.errors import (
     PaddingDependentError,
     UnsafeFileError,
 )
+from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.models.loading import Labels, load_student
 from mixkd.shared.models.model import to_tensors
 from mixkd.shared.models.received import ModelFiles
+from mixkd.student_train import student as student_module
 from mixkd.student_train.student import load
 from tests.miniature import ENCODERS, REFUSED, tiny_model, tiny_teacher, tiny_tokenizer
 from tests.numpy_caches import pair_table
@@ -251,6 +254,119 @@ def test_foreign_code_is_refused(cache: Path, start: Path, key: str, value: obje
     edit(start / "config.json", **{key: value})
     with pytest.raises(UnsafeFileError, match=f"config.json: expected no key {key}"):
         load_model(start, cache)
+
+
+def test_a_second_config_is_not_read(cache: Path, start: Path) -> None:
+    """transformers would take it in place of the first, whatever it says."""
+    second = json.loads((start / "config.json").read_text())
+    second["_attn_implementation"] = "someone/kernels"
+    (start / "config.4.0.0.json").write_text(json.dumps(second))
+    edit(start / "config.json", configuration_files=["config.4.0.0.json"])
+    with pytest.raises(UnsafeFileError, match=r"config\.json: expected no key configuration_files"):
+        load_model(start, cache)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("_attn_implementation", "eager"),
+        ("attn_implementation", "sdpa"),
+        ("_attn_implementation_autoset", True),
+        ("quantization_config", None),
+        ("auto_map", None),
+    ],
+)
+def test_how_attention_is_computed_is_the_librarys_choice(
+    cache: Path, start: Path, key: str, value: object
+) -> None:
+    usual = load_model(start, cache).config
+    edit(start / "config.json", **{key: value})
+    config = load_model(start, cache).config
+    assert config._attn_implementation == usual._attn_implementation
+    assert config.to_dict() == usual.to_dict()
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["the cache's", "a folder"])
+def test_files_that_are_swapped_once_they_were_read_are_not_used(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    """Between a digest and its use there is no second look at a path."""
+    root = Path(shutil.copytree(cache, tmp_path / "cache"))
+    folder = tiny_teacher(tmp_path / "student", "roberta", head=False)
+    name = str(folder) if own else None
+    expected = load(Cache.open(root), name, None, seed=0)
+    read = files.read
+
+    def read_and_swap(root: Path, name: str, **limits: Any) -> bytes:
+        data = read(root, name, **limits)
+        path = root / name
+        if "tokenizer" in str(path) or path.parent.parent.name == "student_init" or own:
+            path.write_bytes(b"swapped")
+        return data
+
+    opened = Cache.open(root)
+    monkeypatch.setattr(files, "read", read_and_swap)
+    found = load(opened, name, None, seed=0)
+    assert (folder if own else root / "tokenizer").joinpath("tokenizer.json").read_bytes() == (
+        b"swapped"
+    )
+    assert found.sha256 == expected.sha256
+    assert found.tokenizer.get_vocab() == expected.tokenizer.get_vocab()
+    weights = expected.student.state_dict()
+    assert all(torch.equal(w, weights[name]) for name, w in found.student.state_dict().items())
+
+
+def test_the_probe_is_short_however_long_the_examples_are(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attention over 16,384 positions takes 5 GB whatever the width; whether it depends on padding
+    does not need as many."""
+    seen: list[Examples] = []
+    monkeypatch.setattr(student_module, "probe", lambda name, examples, *_: seen.append(examples))
+    found = load(Cache.open(cache), None, None, seed=0)
+    rows = [np.full(length, 7) for length in (3, 90, 16_384, 700, 12, 16_384)]
+    long = Examples(Ragged.from_rows(rows, np.int32), None, np.zeros(len(rows), np.int64))
+    monkeypatch.setattr(student_module, "position_count", lambda model: None)
+    for heads, width in ((2, 128), (256, 128), (1024, 64), (10**9, 1)):
+        found.student.model.config.num_attention_heads = heads
+        student_module._probe("student", found.student, {"train": long})
+        assert seen[-1].lengths.max() == width
+        assert len(seen[-1]) == 4
+
+
+def test_what_cannot_be_saved_is_not_trained(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    def refuse(*arguments: object, **more: object) -> None:
+        raise OSError(36, "File name too long")
+
+    monkeypatch.setattr(PreTrainedTokenizerFast, "save_pretrained", refuse)
+    with pytest.raises(ModelError, match="tokenizer that can be saved, found OSError: .*too long"):
+        load(Cache.open(cache), None, None, seed=0)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [{"a" * 300: "{{ 1 }}", "default": "{{ 2 }}"}, "\ud800", [{"name": "../x", "template": "y"}]],
+    ids=["300 letters", "half a character", "elsewhere"],
+)
+def test_templates_of_chats_are_left_out(cache: Path, tmp_path: Path, template: object) -> None:
+    """They used to end a run when the student was written, after the last epoch."""
+    folder = tiny_teacher(tmp_path / "student", "roberta", head=False)
+    edit(folder / "tokenizer_config.json", chat_template=template)
+    if template == "\ud800":
+        with pytest.raises(MalformedError, match=r"tokenizer_config\.json: expected JSON in UTF-8"):
+            load(Cache.open(cache), str(folder), None, seed=0)
+        return
+    found = load(Cache.open(cache), str(folder), None, seed=0)
+    found.tokenizer.save_pretrained(tmp_path / "saved")
+    found.student.model.save_pretrained(tmp_path / "saved")
+    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
 
 
 def test_other_places_to_load_from_are_refused(cache: Path, start: Path) -> None:
