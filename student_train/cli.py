@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mixkd.shared import command
+from mixkd.shared.models.config import MODEL_TYPES
 from mixkd.student_train.objective.distances import DISTANCES
 from mixkd.student_train.objective.terms import PRESETS, TERMS
 from mixkd.student_train.options import DEVICES, DTYPES, TrainOptions
@@ -17,6 +18,7 @@ DEFAULTS = {
     name: field.default for name, field in TrainOptions.__dataclass_fields__.items()
 }  # one place for defaults
 
+TYPES = f"{', '.join(MODEL_TYPES[:-1])} and {MODEL_TYPES[-1]}"
 HELP = "Train a student from a cache of a teacher's logits; neither teacher nor data are needed."
 EPILOG = """\b
 Example:
@@ -44,6 +46,14 @@ def _params() -> list[click.Parameter]:
             "examples and pairs.",
         ),
         _option("--student", str, "Hub id or folder of a model, instead of the cache's."),
+        _option(
+            "--allow-model-type",
+            str,
+            f"Type of model, as in its config.json, that a student may be of beside {TYPES}. "
+            "Repeatable. Only for students of people whom you trust: what loading another type may "
+            "cost is not bounded.",
+            multiple=True,
+        ),
         _option("--layers", int, "Depth of the cache's starting point. [default: the deepest]"),
         _option("--method", click.Choice(list(PRESETS)), "Preset of the weights."),
         *_weight_options(),

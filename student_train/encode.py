@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -10,21 +11,29 @@ from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import DataError
 from mixkd.shared.examples import Examples
 from mixkd.shared.models.encode import TYPES, encode_texts
-from mixkd.shared.models.locate import Checkpoint, Trust
+from mixkd.shared.models.received import ModelFiles
 from mixkd.shared.models.reencode import check_texts
-from mixkd.shared.models.tokenizer import has_tokenizer, load_tokenizer, same_tokenizer
+from mixkd.shared.models.tokenizer import has_tokenizer, load_strangers_tokenizer, same_tokenizer
 
 log = logging.getLogger(__name__)
 
 
 def tokenizer_and_examples(
-    cache: Cache, checkpoint: Checkpoint, own: bool, tokens: int
+    cache: Cache,
+    files: ModelFiles,
+    own: bool,
+    tokens: int,
+    model_type: str,
+    allowed: Collection[str] = (),
 ) -> tuple[Any, dict[str, Examples]]:
     """Load the student's tokenizer, and the examples in its ids: the cache's if they are the same.
 
     Args:
+        files: The student's.
         own: Whether the student may have a tokenizer of its own.
         tokens: How many the student has embeddings for.
+        model_type: The student's.
+        allowed: Types of models whose tokenizers may be used beside those of the tested ones.
 
     Raises:
         DataError: If the texts are needed, and the cache was made without.
@@ -32,14 +41,14 @@ def tokenizer_and_examples(
     splits = [split.name for split in cache.identity.splits]
     stored = {split: cache.examples(split) for split in splits}
     largest = max(int(split.input_ids.flat.max()) for split in stored.values())
-    caches = Checkpoint.of_folder(cache.tokenizer_folder(), Trust.STRANGER)
-    tokenizer = load_tokenizer(caches, max(tokens, largest + 1))
+    caches = ModelFiles(str(cache.root / "tokenizer"), cache.tokenizer_files())
+    tokenizer = load_strangers_tokenizer(caches, max(tokens, largest + 1), allowed=allowed)
     for split, examples in stored.items():
         where = cache.root / f"examples/{split}.arrow"
         check_texts(where, examples, tokenizer, cache.identity.max_length)
-    if not own or not has_tokenizer(checkpoint.folder):
+    if not own or not has_tokenizer(files.contents):
         return tokenizer, stored
-    students = load_tokenizer(checkpoint, tokens)
+    students = load_strangers_tokenizer(files, tokens, model_type, allowed)
     if same_tokenizer(students, tokenizer):
         if TYPES not in students.model_input_names:
             return students, {s: replace(rows, token_type_ids=None) for s, rows in stored.items()}

@@ -17,7 +17,16 @@ DType = Literal["auto", "float32", "bfloat16", "float16"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 DTYPES: tuple[DType, ...] = ("auto", "float32", "bfloat16", "float16")
 # Where a run reads and what it reports; everything else decides the outcome.
-OUTSIDE_SETTINGS = ("cache", "student", "out", "resume", "track", "checkpoint_steps", "log_steps")
+OUTSIDE_SETTINGS = (
+    "cache",
+    "student",
+    "allow_model_type",
+    "out",
+    "resume",
+    "track",
+    "checkpoint_steps",
+    "log_steps",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,8 @@ class TrainOptions:
     Attributes:
         cache: One cache, or several with the same examples and rows: their logits are averaged.
         student: Hub id or folder; None takes a starting point from the cache, of `layers` layers.
+        allow_model_type: Types of models, as in a config.json, that a student may be of beside the
+            tested ones.
         method: A preset of the weights.
         weights: Term -> weight, in place of the method's.
         distance: Between the logits of student and teacher.
@@ -43,6 +54,7 @@ class TrainOptions:
     cache: str | Path | Sequence[str | Path]
     student: str | None = None
     layers: int | None = None
+    allow_model_type: tuple[str, ...] = ()
     method: str = "mixkd"
     weights: Mapping[str, float] = field(default_factory=dict)
     distance: str = "mse"

@@ -76,7 +76,9 @@ def prepare(
     if objective.needs_mixes and not len(pairs):
         raise _no_pairs(caches[0], options.method)
     with accelerator.main_process_first():
-        start = load(caches[0], options.student, options.layers, options.seed)
+        start = load(
+            caches[0], options.student, options.layers, options.seed, options.allow_model_type
+        )
     settings |= {"start": start.sha256[:12]}
     digest = sha256_hex(dumps(settings))
     train = start.examples["train"]

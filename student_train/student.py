@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.errors import LabelOrderError
-from mixkd.shared.examples import Examples
+from mixkd.shared.errors import LabelOrderError, ModelError
+from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
-from mixkd.shared.models.checkpoint import CONFIG, checkpoint_sha256, label_names, read_json
-from mixkd.shared.models.loading import Labels, load_classifier
-from mixkd.shared.models.locate import Checkpoint, Trust, locate
-from mixkd.shared.models.model import check_ids, to_array, to_tensors, usual_inputs
-from mixkd.shared.models.probe import probe
+from mixkd.shared.models.checkpoint import CONFIG, label_names
+from mixkd.shared.models.loading import Labels, load_student
+from mixkd.shared.models.locate import locate
+from mixkd.shared.models.model import (
+    check_ids,
+    position_count,
+    to_array,
+    to_tensors,
+    usual_inputs,
+)
+from mixkd.shared.models.probe import PROBE_ROWS, probe, probe_rows
+from mixkd.shared.models.quietly import named_errors
+from mixkd.shared.models.received import ModelFiles
 from mixkd.shared.models.tokenizer import check_vocabulary
 from mixkd.student_train.encode import tokenizer_and_examples
+
+PROBE_TOKENS = 128
+PROBE_SCORES = 2**24  # of all heads and rows in one layer, as float32 64 MiB
 
 
 class Student(nn.Module):
@@ -71,55 +87,71 @@ class Start:
     sha256: str
 
 
-def load(cache: Cache, name: str | None, layers: int | None, seed: int) -> Start:
-    """Load, check and probe a student.
+def load(
+    cache: Cache,
+    name: str | None,
+    layers: int | None,
+    seed: int,
+    allowed: Collection[str] = (),
+) -> Start:
+    """Load, check and probe a student; see that it can be saved.
 
     Args:
         cache: Gives labels, mask rule, tokenizer, examples and, without `name`, the start.
         name: A folder or Hub id; an existing path wins.
         layers: Depth of the cache's starting point; None is the deepest.
         seed: Of the weights that are randomly initialised: the head's.
+        allowed: Types of models that may be built beside the tested ones.
 
     Raises:
         UsageError, ModelError, LabelOrderError, PaddingDependentError, UnsafeFileError, DataError.
     """
-    if name is None:
-        checkpoint = Checkpoint.of_folder(cache.student_folder(layers), Trust.STRANGER)
-    else:
-        checkpoint = locate(name, Trust.STRANGER)
-    folder = checkpoint.folder
+    files = _files(cache, name, layers)
     labels = Labels(cache.identity.label_names or ("score",), cache.identity.problem_type)
-    model, _ = load_classifier(checkpoint, labels, seed)
+    model = load_student(files, labels, seed, allowed)
     if name is not None:
-        check_label_order(checkpoint, cache.identity)
+        check_label_order(files, cache.identity)
     student = Student(model, cache.identity.mixup.mask)
     tokens = model.get_input_embeddings().weight.shape[0]
-    tokenizer, examples = tokenizer_and_examples(cache, checkpoint, name is not None, tokens)
+    tokenizer, examples = tokenizer_and_examples(
+        cache, files, name is not None, tokens, model.config.model_type, allowed
+    )
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id or 0
     check_ids(
-        folder,
+        files.name,
         student.embeddings,
         examples.values(),
         do="use a student of the same vocabulary, or one that is saved with its tokenizer",
     )
-    check_vocabulary(folder, tokenizer, tokens, do="use a student whose tokenizer is its own")
-    _probe(checkpoint.name, student, examples)
-    return Start(student, tokenizer, examples, checkpoint_sha256(checkpoint))
+    check_vocabulary(files.name, tokenizer, tokens, do="use a student whose tokenizer is its own")
+    _probe(files.name, student, examples)
+    _check_saving(files.name, model.config, tokenizer)
+    return Start(student, tokenizer, examples, files.sha256())
 
 
-def check_label_order(checkpoint: Checkpoint, identity: Identity) -> None:
+def _files(cache: Cache, name: str | None, layers: int | None) -> ModelFiles:
+    """Read the student's files, once."""
+    if name is None:
+        contents = cache.student_files(layers)
+        depth = max(cache.student_depths) if layers is None else layers
+        return ModelFiles(str(cache.root / f"student_init/{depth}-layers"), contents)
+    checkpoint = locate(name)
+    return ModelFiles.read(checkpoint.name, checkpoint.folder)
+
+
+def check_label_order(files: ModelFiles, identity: Identity) -> None:
     """Refuse a trained head whose columns mean the cache's labels in a different order.
 
     Raises:
         LabelOrderError: Naming both orders.
     """
-    config = read_json(checkpoint.folder / CONFIG, checkpoint.trust)
+    config = files.json(CONFIG)
     trained = "SequenceClassification" in str(config.get("architectures"))
     names = tuple(label_names(config))
     if trained and names != identity.label_names and set(names) == set(identity.label_names):
         raise LabelOrderError(
-            checkpoint.name,
+            files.name,
             expected=f"labels in the cache's order: {', '.join(identity.label_names)}",
             found=", ".join(names),
             do="use a student without a trained head, such as its base model",
@@ -127,17 +159,62 @@ def check_label_order(checkpoint: Checkpoint, identity: Identity) -> None:
 
 
 def _probe(name: str, student: Student, examples: dict[str, Examples]) -> None:
-    """Run the contract's probe, on the split that has the longest example."""
+    """Run the contract's probe, on the split that has the longest example.
+
+    Examples are cut: whether logits depend on padding does not need long ones, whose cost grows
+    with their square and is a stranger's choice. Positions are counted instead.
+    """
 
     def on_cpu(forward: Any, batch: MixBatch) -> Logits:
         with torch.inference_mode():
             return to_array(forward(to_tensors(batch, "cpu")))
 
     split = max(examples.values(), key=lambda split: int(split.lengths.max()))
+    longest = int(split.lengths.max())
+    positions = position_count(student.model)
+    if positions is not None and longest > positions:
+        raise ModelError(
+            name,
+            expected=f"positions for the longest example, {longest} tokens",
+            found=positions,
+            do="use a student of more positions, or a cache that was built with a smaller "
+            "--max-length",
+        )
+    heads = getattr(student.model.config, "num_attention_heads", 1)
+    width = max(1, min(PROBE_TOKENS, math.isqrt(PROBE_SCORES // (PROBE_ROWS * max(1, heads)))))
     probe(
         name,
-        split,
+        cut(split, probe_rows(split), width),
         student.pad_id,
         lambda batch: on_cpu(student.from_ids, batch),
         lambda batch: on_cpu(student, batch),
     )
+
+
+def cut(examples: Examples, rows: npt.NDArray[np.int64], width: int) -> Examples:
+    """Take some rows, and at most `width` tokens of each."""
+    types = examples.token_type_ids
+    return Examples(
+        input_ids=Ragged.from_rows([examples.input_ids[row][:width] for row in rows], np.int32),
+        token_type_ids=types
+        and Ragged.from_rows([types[row][:width] for row in rows], types.flat.dtype),
+        labels=examples.labels[rows],
+    )
+
+
+def _check_saving(name: str, config: Any, tokenizer: Any) -> None:
+    """Save what is saved with the trained weights: not being able to should be known before.
+
+    Raises:
+        ModelError: With what the library says.
+    """
+    message = {
+        "expected": "a config and a tokenizer that can be saved",
+        "do": "save the student again with save_pretrained, where it was made",
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="mixkd-") as folder,
+        named_errors(ModelError, name, **message),
+    ):
+        config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)

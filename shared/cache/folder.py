@@ -186,6 +186,14 @@ class CacheFolder:
         )
         check_digest(self.root / covered.path, found, covered.sha256, GET_AGAIN)
 
+    def covered(self, covered: CoveredFile) -> bytes:
+        """Read a covered file whole: the bytes whose size and sha256 were compared."""
+        data = files.read(
+            self.root, covered.path, limit_bytes=FILE_LIMIT_BYTES, size_bytes=covered.size_bytes
+        )
+        check_digest(self.root / covered.path, sha256_hex(data), covered.sha256, GET_AGAIN)
+        return data
+
     def shard(self, record: Record, identity: Identity) -> Columns:
         """Read a shard: its columns from its verified bytes, with values in their ranges."""
         where = self.root / record.file

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import datasets
 
 SCORE_TOLERANCE = 1e-9
+TOKENIZER = "tokenizer"
 
 
 class Cache:
@@ -198,7 +199,26 @@ class Cache:
         return tuple(sorted(int(folder.removesuffix("-layers")) for folder in folders))
 
     def student_folder(self, layers: int | None = None) -> Path:
-        """Return the folder of a starting point, the deepest by default, its files checked."""
+        """Return the folder of a starting point, the deepest by default, its files checked.
+
+        They may change until they are opened: what a stranger's cache holds is read from
+        `student_files`.
+        """
+        return self._covered_folder(self._start(layers))
+
+    def tokenizer_folder(self) -> Path:
+        """Return the folder of the teacher's tokenizer, its files checked."""
+        return self._covered_folder(TOKENIZER)
+
+    def student_files(self, layers: int | None = None) -> dict[str, bytes]:
+        """Return the files of a starting point, the deepest by default: the very bytes checked."""
+        return self._covered_files(self._start(layers))
+
+    def tokenizer_files(self) -> dict[str, bytes]:
+        """Return the files of the teacher's tokenizer by name: the very bytes checked."""
+        return self._covered_files(TOKENIZER)
+
+    def _start(self, layers: int | None) -> str:
         depths = self.student_depths
         layers = max(depths, default=0) if layers is None else layers
         if layers not in depths:
@@ -208,11 +228,7 @@ class Cache:
                 found=layers or "no starting point",
                 do="choose one of these, or name a model with --student",
             )
-        return self._covered_folder(f"student_init/{layers}-layers")
-
-    def tokenizer_folder(self) -> Path:
-        """Return the folder of the teacher's tokenizer, its files checked."""
-        return self._covered_folder("tokenizer")
+        return f"student_init/{layers}-layers"
 
     def _pair_tables(
         self, start: int = 0, stop: int = COUNT_LIMIT
@@ -244,7 +260,19 @@ class Cache:
         return examples
 
     def _covered_folder(self, name: str) -> Path:
-        """Check a covered folder: the sealed files, and no other file a loader could find."""
+        """Check the files of a covered folder once, for who hands its path to a library."""
+        for file in self._files_of(name):
+            if file.path not in self._checked:
+                self._folder.check_file(file)
+                self._checked.add(file.path)
+        return self.root / name
+
+    def _covered_files(self, name: str) -> dict[str, bytes]:
+        """Read the files of a covered folder, by their names in it."""
+        return {Path(file.path).name: self._folder.covered(file) for file in self._files_of(name)}
+
+    def _files_of(self, name: str) -> list[CoveredFile]:
+        """Find what the seal has of a folder, which may hold no other file a loader could find."""
         covered = [file for file in self.seal.files if file.path.startswith(f"{name}/")]
         # A killed builder may have left a temporary file: no loader looks for such a name.
         present = (path.name for path in (self.root / name).glob("*"))
@@ -257,11 +285,7 @@ class Cache:
                 found=", ".join(found) or "none",
                 do="remove what the seal does not name, or get the cache again",
             )
-        for file in covered:
-            if file.path not in self._checked:
-                self._folder.check_file(file)
-                self._checked.add(file.path)
-        return self.root / name
+        return covered
 
     def _covered(self, path: str) -> CoveredFile:
         for file in self.seal.files:

@@ -5,14 +5,17 @@ Everything here is done before the model is loaded, and without torch.
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import re
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from mixkd.shared.errors import ModelError
+from mixkd.shared.errors import MalformedError, ModelError
+from mixkd.shared.models.config import checked
 from mixkd.shared.models.digest import files_sha256
-from mixkd.shared.models.locate import Checkpoint, Trust
+from mixkd.shared.models.locate import Checkpoint
 from mixkd.shared.models.quietly import first_line
 
 CONFIG = "config.json"
@@ -25,11 +28,11 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 SAVE_AGAIN = "save the model again with save_pretrained, where it is trusted"
 
 
-def read_json(file: Path, trust: Trust) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
     """Read the object in a JSON file of bounded size.
 
     Raises:
-        ModelError, MalformedError: By `trust`, if there is none.
+        ModelError: If there is none.
     """
     try:
         if not file.is_file():
@@ -42,7 +45,7 @@ def read_json(file: Path, trust: Trust) -> dict[str, Any]:
             found = f"a {type(value).__name__}"
     except (ValueError, RecursionError) as error:
         found = first_line(error)
-    raise trust.error(
+    raise ModelError(
         file,
         expected="a JSON object",
         found=found,
@@ -54,24 +57,26 @@ def read_config(checkpoint: Checkpoint) -> dict[str, Any]:
     """Read a teacher's config.json; refuse a model that needs code or files from elsewhere.
 
     Raises:
-        ModelError: If it is missing, not a JSON object, or asks for code of its own.
+        ModelError: If it is missing, not a JSON object, or asks for what did not come with it.
     """
-    config = read_json(checkpoint.folder / CONFIG, checkpoint.trust)
-    if "auto_map" in config:
-        raise ModelError(
-            checkpoint.name,
-            expected="a model whose code is part of transformers",
-            found="auto_map in config.json, which runs code that came with the model",
-            do="use another model: code from a model is never run",
-        )
-    if (checkpoint.folder / ADAPTER).exists():
-        raise ModelError(
-            checkpoint.name,
+    config = read_json(checkpoint.folder / CONFIG)
+    check_whole((checkpoint.folder / ADAPTER).exists(), checkpoint.name, ModelError)
+    return checked(config, checkpoint.folder / CONFIG, ModelError)
+
+
+def check_whole(has_adapter: bool, where: object, kind: type[ModelError | MalformedError]) -> None:
+    """Refuse an adapter, which names the model that it belongs to.
+
+    Raises:
+        ModelError, MalformedError: Of this kind.
+    """
+    if has_adapter:
+        raise kind(
+            where,
             expected="a whole model",
             found=f"{ADAPTER}, an adapter on top of another model",
             do="merge the adapter into its model and save that",
         )
-    return config
 
 
 def label_names(config: dict[str, Any]) -> list[str]:
@@ -94,32 +99,50 @@ def weight_files(checkpoint: Checkpoint) -> list[str]:
     """List the names of the files that hold the weights: one, or an index and its parts.
 
     Raises:
-        ModelError, MalformedError: By its trust, if there are no safetensors, or some are missing.
+        ModelError: If there are no safetensors, or some are missing.
     """
-    folder = checkpoint.folder
-    if (folder / WEIGHTS).is_file():
+    present = [path.name for path in checkpoint.folder.iterdir() if path.is_file()]
+    return weight_names(
+        checkpoint.name, present, lambda name: read_json(checkpoint.folder / name), ModelError
+    )
+
+
+def weight_names(
+    where: str,
+    present: Collection[str],
+    read: Callable[[str], dict[str, Any]],
+    kind: type[ModelError | MalformedError],
+) -> list[str]:
+    """List which of the files that are present hold the weights.
+
+    Args:
+        where: The model, for messages.
+        read: Reads the object in a JSON file, by its name.
+
+    Raises:
+        ModelError, MalformedError: Of this kind, if there are no safetensors, or some are missing.
+    """
+    if WEIGHTS in present:
         return [WEIGHTS]
-    if (folder / INDEX).is_file():
-        names = [INDEX, *_parts(checkpoint)]
-        missing = [name for name in names if not (folder / name).is_file()]
+    if INDEX in present:
+        names = [INDEX, *_parts(where, read(INDEX), kind)]
+        missing = [name for name in names if name not in present]
         if not missing:
             return names
         found = f"no {missing[0]}"
     else:
-        pickles = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
+        pickles = sorted(file for each in PICKLES for file in fnmatch.filter(present, each))
         found = f"only {pickles[0]}, a pickle that can run code" if pickles else "none"
-    raise checkpoint.trust.error(
-        checkpoint.name, expected="weights in safetensors", found=found, do=SAVE_AGAIN
-    )
+    raise kind(where, expected="weights in safetensors", found=found, do=SAVE_AGAIN)
 
 
-def _parts(checkpoint: Checkpoint) -> list[str]:
-    table = read_json(checkpoint.folder / INDEX, checkpoint.trust).get("weight_map")
+def _parts(where: str, index: dict[str, Any], kind: type[ModelError | MalformedError]) -> list[str]:
+    table = index.get("weight_map")
     parts = sorted(set(map(str, table.values()))) if isinstance(table, dict) else []
     unsafe = [name for name in parts if not SHARD_NAME.fullmatch(name)]
     if unsafe or not parts:
-        raise checkpoint.trust.error(
-            checkpoint.name,
+        raise kind(
+            where,
             expected=f"names of safetensors files beside it in {INDEX}",
             found=unsafe[0] if unsafe else "none",
             do=SAVE_AGAIN,

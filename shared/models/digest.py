@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,15 @@ def files_sha256(folder: Path, names: Iterable[str]) -> str:
             digest.update(_framed(name.encode(), 4) + size.to_bytes(8, "little"))
             while chunk := stream.read(CHUNK_BYTES):
                 digest.update(chunk)
+    return digest.hexdigest()
+
+
+def contents_sha256(contents: Mapping[str, bytes]) -> str:
+    """Digest files in memory, by name -> content, as `files_sha256` does those of a folder."""
+    digest = hashlib.sha256()
+    for name, data in sorted(contents.items()):
+        digest.update(_framed(name.encode(), 4) + len(data).to_bytes(8, "little"))
+        digest.update(data)
     return digest.hexdigest()
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from mixkd.shared.errors import UntrainedHeadError
-from mixkd.shared.models.checkpoint import CONFIG, weight_files
-from mixkd.shared.models.locate import Checkpoint, Trust
+from mixkd.shared.errors import MalformedError, ModelError, UntrainedHeadError
+from mixkd.shared.models.checkpoint import CONFIG, read_config, weight_files
+from mixkd.shared.models.config import LABEL_TABLES, build_config
+from mixkd.shared.models.locate import Checkpoint
 from mixkd.shared.models.quietly import named_errors
-from mixkd.shared.models.untrusted import Shapes, check_model, check_shapes, incomplete
+from mixkd.shared.models.received import ModelFiles
+from mixkd.shared.models.untrusted import (
+    as_many_parameters_as,
+    check_config,
+    check_numbers,
+    check_outline,
+    incomplete,
+    read_tensors,
+)
 
 MESSAGE = {
     "expected": "a sequence classification model that transformers can load",
@@ -25,11 +35,17 @@ class Labels:
     names: tuple[str, ...]
     problem_type: str
 
+    def put_into(self, config: Any) -> None:
+        """Let a config of `transformers` describe this head."""
+        config.id2label = dict(enumerate(self.names))
+        config.label2id = {name: number for number, name in enumerate(self.names)}
+        config.problem_type = self.problem_type
+
 
 def load_classifier(
     checkpoint: Checkpoint, labels: Labels | None = None, seed: int = 0
 ) -> tuple[Any, set[str]]:
-    """Load a sequence classifier in float32 on the CPU, in eval mode.
+    """Load a sequence classifier that the user trusts, in float32 on the CPU, in eval mode.
 
     Args:
         labels: The head's. Weights of the head that do not fit them are randomly initialised under
@@ -39,67 +55,37 @@ def load_classifier(
         The model, and the names of the weights that were randomly initialised.
 
     Raises:
-        ModelError, MalformedError: By the checkpoint's trust, if `transformers` cannot load it.
-        ModelError: If weights of its encoder are missing.
+        ModelError: If `transformers` cannot load it, it asks for code or files from elsewhere, or
+            weights of its encoder are missing.
         UntrainedHeadError: Without labels, if any weights are missing or have a different shape.
-        UnsafeFileError, MissingFileError: If a stranger's files ask for what no model needs.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoModelForSequenceClassification
 
-    folder, trust = checkpoint.folder, checkpoint.trust
     classifiers: Any = AutoModelForSequenceClassification
-    safely: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    shapes = check_model(folder) if trust is Trust.STRANGER else None
     weight_files(checkpoint)
-    with named_errors(trust.error, f"{checkpoint.name}/{CONFIG}", **MESSAGE):
-        config = AutoConfig.from_pretrained(folder, **safely)
+    read = read_config(checkpoint)
+    with named_errors(ModelError, f"{checkpoint.name}/{CONFIG}", **MESSAGE):
+        config = build_config(read)
         if labels is not None:
-            config.id2label = dict(enumerate(labels.names))
-            config.label2id = {name: number for number, name in enumerate(labels.names)}
-            config.problem_type = labels.problem_type
-        if shapes is not None:
-            _check_outline(checkpoint, config, shapes)
+            labels.put_into(config)
     if labels is not None:
         torch.manual_seed(seed)
-    with named_errors(trust.error, checkpoint.name, **MESSAGE):
+    with named_errors(ModelError, checkpoint.name, **MESSAGE):
         model, report = classifiers.from_pretrained(
-            folder,
+            checkpoint.folder,
             config=config,
             dtype=torch.float32,
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # reported by name
             output_loading_info=True,
-            **safely,
+            local_files_only=True,
+            trust_remote_code=False,
         )
-    initialised = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
-    _check_initialised(checkpoint, model, initialised, whole=labels is None)
-    return model.eval(), initialised
-
-
-def _check_outline(checkpoint: Checkpoint, config: Any, shapes: Shapes) -> None:
-    """Compare the model that a config describes, built without memory, with the actual weights."""
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    build: Any = AutoModelForSequenceClassification.from_config
-    with torch.device("meta"):
-        outline = build(config)
-    wanted = {name: tuple(weight.shape) for name, weight in outline.named_parameters()}
-    prefix = f"{outline.base_model_prefix}."
-    check_shapes(wanted, prefix, shapes, checkpoint.folder / CONFIG)
-
-
-def _check_initialised(
-    checkpoint: Checkpoint, model: Any, initialised: set[str], whole: bool
-) -> None:
-    """Refuse a model of which more than its head was randomly initialised; if `whole`, of which
-    anything was."""
-    absent = sorted(initialised)
-    if checkpoint.trust is Trust.OWN:  # older checkpoints lack buffers, which are computed
-        parameters = {name for name, _ in model.named_parameters()}
-        absent = [name for name in absent if name in parameters]
-    if whole and absent:
+    initialised = _initialised(report)
+    # Older checkpoints lack buffers, which are computed.
+    absent = sorted(initialised & {name for name, _ in model.named_parameters()})
+    if labels is None and absent:
         more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
         raise UntrainedHeadError(
             checkpoint.name,
@@ -107,7 +93,61 @@ def _check_initialised(
             found=f"none that fit {', '.join(absent[:3])}{more}",
             do="fine-tune it first: cache-teacher finetune",
         )
+    _check_encoder(checkpoint.name, model, absent)
+    return model.eval(), initialised
+
+
+def load_student(
+    files: ModelFiles, labels: Labels, seed: int = 0, allowed: Collection[str] = ()
+) -> Any:
+    """Load a sequence classifier from a stranger's files, in float32 on the CPU, in eval mode.
+
+    Args:
+        labels: The head's. Its weights are randomly initialised under `seed` if none fit.
+        allowed: Types of models that may be built beside the tested ones.
+
+    Raises:
+        MalformedError: If `transformers` cannot load it.
+        UnsafeFileError: If the files ask for what no model needs.
+        ModelError: If weights of its encoder are missing.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    classifiers: Any = AutoModelForSequenceClassification
+    where = files.path(CONFIG)
+    settings = {k: v for k, v in check_config(files, allowed).items() if k not in LABEL_TABLES}
+    settings.pop("num_labels", None)
+    tensors = read_tensors(files)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    check_numbers(settings, shapes, where)
+    with named_errors(MalformedError, where, **MESSAGE):
+        config = build_config(settings)
+        labels.put_into(config)
+        with torch.device("meta"), as_many_parameters_as(shapes, where):
+            outline = classifiers.from_config(config)
+        check_outline(outline, shapes, where)
+    torch.manual_seed(seed)
+    with named_errors(MalformedError, files.name, **MESSAGE):
+        model, report = type(outline).from_pretrained(
+            None,  # no path
+            config=config,
+            state_dict=tensors,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    _check_encoder(files.name, model, sorted(_initialised(report)))
+    return model.eval()
+
+
+def _initialised(report: Any) -> set[str]:
+    return {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+
+
+def _check_encoder(name: str, model: Any, absent: list[str]) -> None:
+    """Refuse a model of which more than its head was randomly initialised."""
     prefix = f"{model.base_model_prefix}."
-    encoder = [name for name in absent if name.startswith(prefix) and "pooler" not in name]
+    encoder = [each for each in absent if each.startswith(prefix) and "pooler" not in each]
     if encoder:
-        raise incomplete(checkpoint.name, encoder)
+        raise incomplete(name, encoder)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixkd.shared.errors import MalformedError, ModelError
+from mixkd.shared.errors import ModelError
 from mixkd.shared.models.quietly import first_line
 
 # The files of a model on the Hub that are fetched. Its subfolders hold exports to other runtimes.
@@ -14,46 +13,25 @@ FETCHED = ["*.json", "*.txt", "*.model", "*.safetensors"]
 NOT_FETCHED = ["*/*"]
 
 
-class Trust(enum.Enum):
-    """How far the files of a model are trusted.
-
-    OWN is for a teacher, which the user names and runs. STRANGER is for a student, which may come
-    with a cache or from anybody: its files are checked before `transformers` sees them. Neither may
-    bring code of its own.
-    """
-
-    OWN = "own"
-    STRANGER = "stranger"
-
-    @property
-    def error(self) -> type[ModelError | MalformedError]:
-        """The class of errors about files that cannot be used."""
-        return ModelError if self is Trust.OWN else MalformedError
-
-
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder with a model, a tokenizer or both.
+    """A folder with a model, a tokenizer or both, which the user names and trusts to run.
+
+    Not to bring code of its own, though. What comes from a stranger, as a student does, is read
+    into `ModelFiles`.
 
     Attributes:
         name: What the user called it, for messages.
         folder: Where its files are.
         about: Its Hub id and revision, or the folder's own name; no local path.
-        trust: How carefully its files are read.
     """
 
     name: str
     folder: Path
     about: dict[str, str]
-    trust: Trust = Trust.OWN
-
-    @classmethod
-    def of_folder(cls, folder: Path, trust: Trust) -> Checkpoint:
-        """Take a local folder as it is."""
-        return cls(str(folder), folder, {}, trust)
 
 
-def locate(name: str, trust: Trust = Trust.OWN) -> Checkpoint:
+def locate(name: str) -> Checkpoint:
     """Find the folder of a model by path or Hub id; an existing path wins.
 
     Raises:
@@ -61,7 +39,7 @@ def locate(name: str, trust: Trust = Trust.OWN) -> Checkpoint:
     """
     path = Path(name).expanduser()
     if path.is_dir():
-        return Checkpoint(name, path, {"teacher": path.resolve().name}, trust)
+        return Checkpoint(name, path, {"teacher": path.resolve().name})
     if path.exists():
         raise ModelError(
             name,
@@ -78,7 +56,7 @@ def locate(name: str, trust: Trust = Trust.OWN) -> Checkpoint:
         )
     folder = _fetch(name)
     # The client names a snapshot's folder after the commit that the revision resolves to.
-    return Checkpoint(name, folder, {"teacher": name, "teacher_revision": folder.name}, trust)
+    return Checkpoint(name, folder, {"teacher": name, "teacher_revision": folder.name})
 
 
 def _fetch(hub_id: str) -> Path:

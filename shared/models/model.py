@@ -75,24 +75,31 @@ def pad_id(name: str, model: Any, tokenizer_pad_id: int | None) -> int:
 
 
 def check_positions(name: str, model: Any, max_length: int) -> None:
-    """Refuse a table of too few positions; relative and rotary positions have no limit.
+    """Refuse a table of too few positions.
 
     Raises:
         ModelError: Naming the longest input that it takes.
     """
-    for module_name, module in model.named_modules():
-        if not module_name.endswith("position_embeddings") or not hasattr(module, "weight"):
-            continue
-        # RoBERTa and its kin count positions from the pad id on.
-        unused = getattr(module, "padding_idx", None)
-        positions = module.weight.shape[0] - (0 if unused is None else unused + 1)
-        if max_length > positions:
-            raise ModelError(
-                name,
-                expected=f"--max-length of at most {positions}, the model's positions",
-                found=max_length,
-                do=f"use --max-length {positions}",
-            )
+    positions = position_count(model)
+    if positions is not None and max_length > positions:
+        raise ModelError(
+            name,
+            expected=f"--max-length of at most {positions}, the model's positions",
+            found=max_length,
+            do=f"use --max-length {positions}",
+        )
+
+
+def position_count(model: Any) -> int | None:
+    """Count the positions of a model; None if there is no limit, as relative and rotary ones have
+    none."""
+    counts = []
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and hasattr(module, "weight"):
+            # RoBERTa and its kin count positions from the pad id on.
+            unused = getattr(module, "padding_idx", None)
+            counts.append(module.weight.shape[0] - (0 if unused is None else unused + 1))
+    return min(counts, default=None)
 
 
 def check_ids(

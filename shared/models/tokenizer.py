@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import copy
+import fnmatch
 import re
 import tempfile
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from mixkd.shared.errors import ModelError
-from mixkd.shared.models.locate import Checkpoint, Trust
+from mixkd.shared.errors import MalformedError, ModelError
+from mixkd.shared.json_values import dumps
+from mixkd.shared.models.checkpoint import CONFIG
+from mixkd.shared.models.locate import Checkpoint
 from mixkd.shared.models.quietly import named_errors
-from mixkd.shared.models.untrusted_tokenizer import check_tokenizer
+from mixkd.shared.models.received import ModelFiles
+from mixkd.shared.models.untrusted_tokenizer import check_definition, checked_tokenizer
 
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 # Different files, such as templates of chats, are of no use to a classifier.
@@ -19,38 +24,71 @@ FILE_NAME = re.compile(r"[A-Za-z0-9._-]+\.(json|txt|model)")
 SAVE_TOKENIZER = "save the tokenizer into the model's folder with save_pretrained"
 
 
-def has_tokenizer(folder: Path) -> bool:
-    """Tell whether a folder holds the vocabulary of a tokenizer."""
-    return any(file for pattern in VOCABULARIES for file in folder.glob(pattern))
+def has_tokenizer(names: Iterable[str]) -> bool:
+    """Tell whether the vocabulary of a tokenizer is among the names of files."""
+    return any(fnmatch.fnmatchcase(name, each) for name in names for each in VOCABULARIES)
 
 
-def load_tokenizer(checkpoint: Checkpoint, tokens: int = 0) -> Any:
-    """Load the checkpoint's tokenizer, without code of its own.
-
-    Args:
-        tokens: How many tokens a stranger's tokenizer may have: those that its model has embeddings
-            for.
+def load_tokenizer(checkpoint: Checkpoint) -> Any:
+    """Load the tokenizer of a model that the user trusts, without code of its own.
 
     Raises:
-        ModelError, MalformedError: By the checkpoint's trust, if it has none that can be loaded.
-        UnsafeFileError: If a stranger's points elsewhere, or is too large.
+        ModelError: If it has none that can be loaded.
     """
+    present = [path.name for path in checkpoint.folder.iterdir()]
+    return _load(checkpoint.folder, present, checkpoint.name, ModelError)
+
+
+def load_strangers_tokenizer(
+    files: ModelFiles, tokens: int, model_type: str | None = None, allowed: Collection[str] = ()
+) -> Any:
+    """Load a tokenizer from a stranger's files.
+
+    `transformers` reads it by path, so its files are copied into a folder of our own first.
+
+    Args:
+        tokens: How many it may have: those that its model has embeddings for.
+        model_type: Of the model beside it, which tells the class if the tokenizer does not.
+        allowed: Types of models whose tokenizers may be used beside those of the tested ones.
+
+    Raises:
+        MalformedError: If it has none that can be loaded.
+        UnsafeFileError: If it is of another class, too large, or could take too long.
+    """
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
+
+    classes = [TOKENIZER_MAPPING_NAMES.get(name) for name in allowed]
+    contents = checked_tokenizer(files, tokens, [name for name in classes if name])
+    with tempfile.TemporaryDirectory(prefix="mixkd-") as name:
+        folder = Path(name)
+        for file, data in contents.items():
+            (folder / file).write_bytes(data)
+        if model_type is not None:
+            (folder / CONFIG).write_bytes(dumps({"model_type": model_type}))
+        tokenizer = _load(folder, contents, files.name, MalformedError)
+    tokenizer.name_or_path = files.name
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None and "tokenizer.json" not in contents:
+        check_definition(backend.to_str().encode(), files.name)
+    return tokenizer
+
+
+def _load(
+    folder: Path, names: Iterable[str], where: str, kind: type[ModelError | MalformedError]
+) -> Any:
     from transformers import AutoTokenizer
 
-    folder, error = checkpoint.folder, checkpoint.trust.error
-    if checkpoint.trust is Trust.STRANGER:
-        check_tokenizer(folder, tokens)
     # Without these files transformers builds a tokenizer that knows no words.
-    if not has_tokenizer(folder):
-        raise error(
-            checkpoint.name,
+    if not has_tokenizer(names):
+        raise kind(
+            where,
             expected=f"a tokenizer's vocabulary beside the model ({', '.join(VOCABULARIES)})",
             found="none",
             do=SAVE_TOKENIZER,
         )
     expected = "a tokenizer that transformers can load"
-    with named_errors(error, checkpoint.name, expected=expected, do=SAVE_TOKENIZER):
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    with named_errors(kind, where, expected=expected, do=SAVE_TOKENIZER):
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def tokenizer_files(tokenizer: Any) -> dict[str, bytes]:

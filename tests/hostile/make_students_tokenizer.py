@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -32,28 +33,26 @@ table(
         "auto_map": ({"auto_map": {"AutoTokenizer": ["bait.Bait", None]}}, (UNSAFE,)),
         "auto_map_list": ({"auto_map": ["bait.Bait", None]}, (UNSAFE,)),
         "auto_map_of_a_repository": ({"auto_map": {"AutoTokenizer": ["a/b--c.C"]}}, (UNSAFE,)),
-        "file_elsewhere": ({"tokenizer_file": "BAIT"}, (UNSAFE,)),
-        "vocabulary_elsewhere": (
-            {"vocab_file": "BAIT", "tokenizer_class": "BertTokenizer"},
+        "class_unknown": ({"tokenizer_class": "os.system"}, (UNSAFE,)),
+        "class_of_bytes": (
+            {"tokenizer_class": "ByT5Tokenizer", "extra_ids": 10**7, "pad_token": None},
             (UNSAFE,),
         ),
-        "merges_elsewhere": ({"merges_file": "BAIT"}, (UNSAFE,)),
-        "files_elsewhere": ({"fast_tokenizer_files": ["BAIT"]}, (UNSAFE,)),
-        "gguf_elsewhere": ({"gguf_file": "BAIT"}, (UNSAFE,)),
-        "sentencepiece_elsewhere": (
-            {"spm_file": "BAIT", "tokenizer_class": "SpeechT5Tokenizer"},
-            (UNSAFE,),
-        ),
-        "temporary_file": ({"vocab_file": "vocab.txt.tmp-0123456789abcdef"}, (UNSAFE,)),
-        "inputs": ({"init_inputs": ["BAIT"]}, (UNSAFE, MALFORMED)),
-        "dictionary_elsewhere": (
+        "class_of_other_dictionaries": (
             {
                 "tokenizer_class": "BertJapaneseTokenizer",
                 "word_tokenizer_type": "mecab",
                 "mecab_kwargs": {"mecab_option": "-r BAIT"},
             },
-            (UNSAFE, MALFORMED),
+            (UNSAFE,),
         ),
+        "class_of_speech": (
+            {"spm_file": "BAIT", "tokenizer_class": "SpeechT5Tokenizer"},
+            (UNSAFE,),
+        ),
+        "length_negative": ({"model_max_length": -1}, (MALFORMED,)),
+        "length_text": ({"model_max_length": "64"}, (MALFORMED,)),
+        "side_unknown": ({"padding_side": "up"}, (MALFORMED,)),
         "added_no_table": ({"added_tokens_decoder": {"5": "a"}}, (MALFORMED,)),
         "added_no_number": ({"added_tokens_decoder": {"x": {"content": "a"}}}, (MALFORMED,)),
         "pad_no_text": ({"pad_token": ["[PAD]"]}, (MALFORMED,)),
@@ -74,9 +73,21 @@ table(
         "harmless_special_tokens_elsewhere": ({"special_tokens_map_file": "BAIT"}, ()),
         "harmless_pad": ({"pad_token": "<new>"}, ()),
         "harmless_file": ({"tokenizer_file": "/of/who/made/it/tokenizer.json"}, ()),
-        "harmless_class": ({"tokenizer_class": "os.system"}, ()),
+        "harmless_file_elsewhere": ({"tokenizer_file": "BAIT"}, ()),
+        "harmless_vocabulary_elsewhere": (
+            {"vocab_file": "BAIT", "tokenizer_class": "BertTokenizer"},
+            (),
+        ),
+        "harmless_merges_elsewhere": ({"merges_file": "BAIT"}, ()),
+        "harmless_files_elsewhere": ({"fast_tokenizer_files": ["BAIT"]}, ()),
+        "harmless_gguf_elsewhere": ({"gguf_file": "BAIT"}, ()),
+        "harmless_temporary_file": ({"vocab_file": "vocab.txt.tmp-0123456789abcdef"}, ()),
+        "harmless_inputs": ({"init_inputs": ["BAIT"]}, ()),
+        "harmless_class": ({"tokenizer_class": "BertTokenizerFast"}, ()),
+        "harmless_templates": ({"chat_template": {"a" * 300: "{{", "../b": "c"}}, ()),
+        "harmless_saving": ({"save_pretrained": 1, "init_kwargs": 5}, ()),
         "harmless_template": ({"chat_template": "{{ cycler.__init__.__globals__ }}"}, ()),
-        "harmless_length": ({"model_max_length": -1}, ()),
+        "harmless_length": ({"model_max_length": int(1e30)}, ()),
         "harmless_name": ({"name_or_path": "BAIT"}, ()),
     },
 )
@@ -171,9 +182,65 @@ def normalizers_nested(value: Any) -> Any:
     return value
 
 
-@vocabulary("regex_broken", MALFORMED)
+@vocabulary("regex_broken", UNSAFE)
 def regex_broken(value: Any) -> None:
     value["normalizer"] = {"type": "Replace", "pattern": {"Regex": "(" * 1000}, "content": ""}
+
+
+def replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+@vocabulary("regex_that_backtracks", UNSAFE)
+def regex_that_backtracks(value: Any) -> None:
+    value["normalizer"] = replace({"Regex": "(a+)+b"}, "")
+
+
+@vocabulary("regex_that_backtracks_at_loading", UNSAFE)
+def regex_that_backtracks_at_loading(value: Any) -> None:
+    """The normaliser is run over each added token that says so."""
+    value["normalizer"] = replace({"Regex": "(a|a)+b"}, "")
+    value["added_tokens"].append({**added("a" * 100, 200), "normalized": True})
+
+
+@vocabulary("regex_that_splits", UNSAFE)
+def regex_that_splits(value: Any) -> None:
+    split = {"type": "Split", "pattern": {"Regex": ".*.*.*x"}, "behavior": "Isolated"}
+    value["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [{**split, "invert": False}]}
+
+
+@vocabulary("replacements_that_grow", UNSAFE)
+def replacements_that_grow(value: Any) -> None:
+    steps = [replace({"String": "a"}, "aa") for _ in range(16)]
+    value["normalizer"] = {"type": "Sequence", "normalizers": steps}
+
+
+@vocabulary("replacement_long", MALFORMED)
+def replacement_long(value: Any) -> None:
+    value["normalizer"] = replace({"String": "a"}, "a" * 10**6)
+
+
+@vocabulary("charsmap_that_grows", UNSAFE)
+def charsmap_that_grows(value: Any) -> None:
+    table = bytes(4) + b"a" * 1000 + b"\0"
+    encoded = base64.b64encode(table).decode()
+    value["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": encoded}
+
+
+@vocabulary("words_without_end", MALFORMED)
+def words_without_end(value: Any) -> None:
+    value["model"]["max_input_chars_per_word"] = 10**9
+
+
+@vocabulary("template_that_repeats", MALFORMED)
+def template_that_repeats(value: Any) -> None:
+    piece = {"Sequence": {"id": "A", "type_id": 0}}
+    value["post_processor"]["single"] = [piece] * 10_000
+
+
+@vocabulary("step_unknown", MALFORMED)
+def step_unknown(value: Any) -> None:
+    value["pre_tokenizer"] = {"type": "Script", "code": "os.system"}
 
 
 def added(content: str, number: int) -> dict[str, Any]:
@@ -181,14 +248,14 @@ def added(content: str, number: int) -> dict[str, Any]:
     return {"id": number, "content": content, **flags}
 
 
-@student("tokenizer_of_a_newer_version_elsewhere", UNSAFE)
+@student("tokenizer_of_a_newer_version_elsewhere")
 def tokenizer_of_a_newer_version_elsewhere(root: Path, bait: Path) -> None:
     """transformers looks for a version in this name, wherever it leads."""
     (bait.parent / "tokenizer.4.0.json").hardlink_to(bait)
     edit_json(root, TOKENIZER_CONFIG, {"fast_tokenizer_files": ["../../tokenizer.4.0.json"]})
 
 
-@student("tokenizer_special_tokens_map_of_many", UNSAFE)
+@student("tokenizer_special_tokens_map_of_many", MALFORMED)
 def tokenizer_special_tokens_map_of_many(root: Path, bait: Path) -> None:
     tokens = [f"<{k}>" for k in range(100_000)]
     content = json.dumps({"extra_special_tokens": tokens}).encode()

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ def main(cache: Path, folder: Path) -> dict[str, Any]:
             loop.train(options(out, resume=True))
 
     cache, folder = cache.resolve(), folder.resolve()
+    tempfile.tempdir = str(folder)  # a copy of the tokenizer lies there while it is loaded
     stopped_and_resumed("first")
     guard = Guard(cache, folder)
     guard.armed = True

@@ -12,23 +12,35 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mixkd.shared import files
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import (
     DataError,
     LabelOrderError,
     MalformedError,
-    MissingFileError,
     ModelError,
     PaddingDependentError,
     UnsafeFileError,
 )
-from mixkd.shared.models.loading import Labels, load_classifier
-from mixkd.shared.models.locate import Checkpoint, Trust
+from mixkd.shared.examples import Examples, Ragged
+from mixkd.shared.models.loading import Labels, load_student
 from mixkd.shared.models.model import to_tensors
+from mixkd.shared.models.received import ModelFiles
+from mixkd.student_train import student as student_module
 from mixkd.student_train.student import load
 from tests.miniature import ENCODERS, REFUSED, tiny_model, tiny_teacher, tiny_tokenizer
 from tests.numpy_caches import pair_table
 from tests.student_train.caches import make_cache
+
+SMALL = {
+    "vocab_size": 160,
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "max_position_embeddings": 80,
+    "pad_token_id": 0,
+}
 
 
 def edit(file: Path, **changes: Any) -> None:
@@ -49,8 +61,7 @@ def load_model(start: Path, cache: Path) -> Any:
     """The model of a starting point, with the cache's labels."""
     identity = Cache.open(cache).identity
     labels = Labels(identity.label_names, identity.problem_type)
-    model, _ = load_classifier(Checkpoint.of_folder(start, Trust.STRANGER), labels)
-    return model
+    return load_student(ModelFiles.read(str(start), start), labels)
 
 
 def test_the_start_has_the_teachers_weights_and_the_caches_labels(
@@ -87,7 +98,28 @@ def test_students_of_nine_families(family: str, cache: Path, tmp_path: Path) -> 
 def test_students_that_the_probe_refuses(family: str, cache: Path, tmp_path: Path) -> None:
     folder = tiny_teacher(tmp_path / family, family)
     with pytest.raises((PaddingDependentError, ModelError), match="expected"):
-        load(Cache.open(cache), str(folder), None, seed=0)
+        load(Cache.open(cache), str(folder), None, seed=0, allowed=[family])
+
+
+@pytest.mark.parametrize("family", [*REFUSED, "nystromformer"])
+def test_types_of_models_that_nobody_allowed(family: str, cache: Path, start: Path) -> None:
+    edit(start / "config.json", model_type=family)
+    expected = f"to be one of albert, bert, .*, found '{family}'; .* --allow-model-type NAME"
+    with pytest.raises(UnsafeFileError, match=expected):
+        load(Cache.open(cache), str(start), None, seed=0)
+
+
+def test_a_type_of_models_that_the_user_allows(cache: Path, tmp_path: Path) -> None:
+    from transformers import AutoConfig, AutoModel
+
+    torch.manual_seed(0)
+    model = AutoModel.from_config(AutoConfig.for_model("camembert", **SMALL))
+    model.save_pretrained(tmp_path / "student")
+    opened = Cache.open(cache)
+    with pytest.raises(UnsafeFileError, match="found 'camembert'"):
+        load(opened, str(tmp_path / "student"), None, seed=0)
+    found = load(opened, str(tmp_path / "student"), None, seed=0, allowed=["camembert"])
+    assert found.student.model.config.model_type == "camembert"
 
 
 @pytest.mark.parametrize(
@@ -176,17 +208,10 @@ def test_a_vocabulary_that_is_too_small(cache: Path, tmp_path: Path) -> None:
 def test_too_few_positions(cache: Path, tmp_path: Path) -> None:
     from transformers import BertConfig, BertModel
 
-    config = BertConfig(
-        vocab_size=160,
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=48,
-        max_position_embeddings=8,
-    )
+    config = BertConfig(**{**SMALL, "max_position_embeddings": 8})
     BertModel(config).save_pretrained(tmp_path / "student")
     tiny_tokenizer(tmp_path / "student")
-    with pytest.raises(ModelError, match="positions, found"):
+    with pytest.raises(ModelError, match="longest example, [0-9]+ tokens, found 8; use a student"):
         load(Cache.open(cache), str(tmp_path / "student"), None, seed=0)
 
 
@@ -231,14 +256,129 @@ def test_foreign_code_is_refused(cache: Path, start: Path, key: str, value: obje
         load_model(start, cache)
 
 
+def test_a_second_config_is_not_read(cache: Path, start: Path) -> None:
+    """transformers would take it in place of the first, whatever it says."""
+    second = json.loads((start / "config.json").read_text())
+    second["_attn_implementation"] = "someone/kernels"
+    (start / "config.4.0.0.json").write_text(json.dumps(second))
+    edit(start / "config.json", configuration_files=["config.4.0.0.json"])
+    with pytest.raises(UnsafeFileError, match=r"config\.json: expected no key configuration_files"):
+        load_model(start, cache)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("_attn_implementation", "eager"),
+        ("attn_implementation", "sdpa"),
+        ("_attn_implementation_autoset", True),
+        ("quantization_config", None),
+        ("auto_map", None),
+    ],
+)
+def test_how_attention_is_computed_is_the_librarys_choice(
+    cache: Path, start: Path, key: str, value: object
+) -> None:
+    usual = load_model(start, cache).config
+    edit(start / "config.json", **{key: value})
+    config = load_model(start, cache).config
+    assert config._attn_implementation == usual._attn_implementation
+    assert config.to_dict() == usual.to_dict()
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["the cache's", "a folder"])
+def test_files_that_are_swapped_once_they_were_read_are_not_used(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    """Between a digest and its use there is no second look at a path."""
+    root = Path(shutil.copytree(cache, tmp_path / "cache"))
+    folder = tiny_teacher(tmp_path / "student", "roberta", head=False)
+    name = str(folder) if own else None
+    expected = load(Cache.open(root), name, None, seed=0)
+    read = files.read
+
+    def read_and_swap(root: Path, name: str, **limits: Any) -> bytes:
+        data = read(root, name, **limits)
+        path = root / name
+        if "tokenizer" in str(path) or path.parent.parent.name == "student_init" or own:
+            path.write_bytes(b"swapped")
+        return data
+
+    opened = Cache.open(root)
+    monkeypatch.setattr(files, "read", read_and_swap)
+    found = load(opened, name, None, seed=0)
+    assert (folder if own else root / "tokenizer").joinpath("tokenizer.json").read_bytes() == (
+        b"swapped"
+    )
+    assert found.sha256 == expected.sha256
+    assert found.tokenizer.get_vocab() == expected.tokenizer.get_vocab()
+    weights = expected.student.state_dict()
+    assert all(torch.equal(w, weights[name]) for name, w in found.student.state_dict().items())
+
+
+def test_the_probe_is_short_however_long_the_examples_are(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attention over 16,384 positions takes 5 GB whatever the width; whether it depends on padding
+    does not need as many."""
+    seen: list[Examples] = []
+    monkeypatch.setattr(student_module, "probe", lambda name, examples, *_: seen.append(examples))
+    found = load(Cache.open(cache), None, None, seed=0)
+    rows = [np.full(length, 7) for length in (3, 90, 16_384, 700, 12, 16_384)]
+    long = Examples(Ragged.from_rows(rows, np.int32), None, np.zeros(len(rows), np.int64))
+    monkeypatch.setattr(student_module, "position_count", lambda model: None)
+    for heads, width in ((2, 128), (256, 128), (1024, 64), (10**9, 1)):
+        found.student.model.config.num_attention_heads = heads
+        student_module._probe("student", found.student, {"train": long})
+        assert seen[-1].lengths.max() == width
+        assert len(seen[-1]) == 4
+
+
+def test_what_cannot_be_saved_is_not_trained(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    def refuse(*arguments: object, **more: object) -> None:
+        raise OSError(36, "File name too long")
+
+    monkeypatch.setattr(PreTrainedTokenizerFast, "save_pretrained", refuse)
+    with pytest.raises(ModelError, match="tokenizer that can be saved, found OSError: .*too long"):
+        load(Cache.open(cache), None, None, seed=0)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [{"a" * 300: "{{ 1 }}", "default": "{{ 2 }}"}, "\ud800", [{"name": "../x", "template": "y"}]],
+    ids=["300 letters", "half a character", "elsewhere"],
+)
+def test_templates_of_chats_are_left_out(cache: Path, tmp_path: Path, template: object) -> None:
+    """They used to end a run when the student was written, after the last epoch."""
+    folder = tiny_teacher(tmp_path / "student", "roberta", head=False)
+    edit(folder / "tokenizer_config.json", chat_template=template)
+    if template == "\ud800":
+        with pytest.raises(MalformedError, match=r"tokenizer_config\.json: expected JSON in UTF-8"):
+            load(Cache.open(cache), str(folder), None, seed=0)
+        return
+    found = load(Cache.open(cache), str(folder), None, seed=0)
+    found.tokenizer.save_pretrained(tmp_path / "saved")
+    found.student.model.save_pretrained(tmp_path / "saved")
+    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+
+
 def test_other_places_to_load_from_are_refused(cache: Path, start: Path) -> None:
     (start / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/else"}')
-    with pytest.raises(UnsafeFileError, match="an adapter to another one"):
+    with pytest.raises(UnsafeFileError, match="an adapter on top of another model"):
         load_model(start, cache)
     (start / "adapter_config.json").unlink()
     index = start / "model.safetensors.index.json"
     index.write_text('{"weight_map": {"a": "../../elsewhere.safetensors"}}')
-    with pytest.raises(UnsafeFileError, match="the names of weight files beside it"):
+    load_model(start, cache)  # of an index beside the weights nothing is used
+    (start / "model.safetensors").unlink()
+    with pytest.raises(MalformedError, match="names of safetensors files beside it"):
         load_model(start, cache)
 
 
@@ -288,5 +428,5 @@ def test_weights_that_are_not_weights(cache: Path, start: Path) -> None:
     with pytest.raises(MalformedError, match="expected a safetensors file"):
         load_model(start, cache)
     (start / "model.safetensors").rename(start / "pytorch_model.bin")
-    with pytest.raises(MissingFileError, match=r"expected weights in model\.safetensors"):
+    with pytest.raises(MalformedError, match=r"only pytorch_model\.bin, a pickle"):
         load_model(start, cache)

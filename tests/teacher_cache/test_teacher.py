@@ -64,6 +64,39 @@ def plain_logits(teacher: Teacher, examples: Examples, left: int, right: int, la
         return teacher.model(inputs_embeds=mixed[None], attention_mask=mask).logits[0].numpy()
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("_attn_implementation", "someone/kernels"),
+        ("attn_implementation", "kernels-community/flash-attn"),
+        ("configuration_files", ["config.4.0.0.json"]),
+        ("transformers_weights", "elsewhere.safetensors"),
+        ("quantization_config", {"quant_method": "gptq"}),
+        ("auto_map", {"AutoConfig": "code.Config"}),
+    ],
+)
+def test_a_config_that_leads_elsewhere_is_refused(key: str, value: object, tmp_path: Path) -> None:
+    """A second config is not read, and no package is asked for another attention."""
+    checkpoint = saved(tmp_path)
+    file = checkpoint.folder / "config.json"
+    config = json.loads(file.read_text())
+    (checkpoint.folder / "config.4.0.0.json").write_text(
+        json.dumps({**config, "_attn_implementation": "someone/kernels"})
+    )
+    file.write_text(json.dumps({**config, key: value}))
+    with pytest.raises(ModelError, match=rf"config\.json: expected no key {key}, found"):
+        load(checkpoint)
+
+
+def test_a_choice_of_attention_in_a_config_is_dropped(tmp_path: Path) -> None:
+    """DeBERTa-v2 and MPNet raise on sdpa; their default stays."""
+    checkpoint = saved(tmp_path, "mpnet")
+    usual = load(checkpoint).model.config._attn_implementation
+    file = checkpoint.folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "_attn_implementation": "sdpa"}))
+    assert load(checkpoint).model.config._attn_implementation == usual
+
+
 @pytest.mark.parametrize("family", ENCODERS)
 def test_scores_equal_a_plain_reference_pair_by_pair(family: str, tmp_path: Path) -> None:
     checkpoint = saved(tmp_path, family)

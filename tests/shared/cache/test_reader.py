@@ -121,6 +121,23 @@ def test_folders_of_models(whole: Path) -> None:
         cache.student_folder(3)
 
 
+def test_files_of_models(root: Path) -> None:
+    cache = Cache.open(root)
+    for found, folder in (
+        (cache.student_files(), cache.student_folder()),
+        (cache.student_files(1), cache.student_folder(1)),
+        (cache.tokenizer_files(), cache.tokenizer_folder()),
+    ):
+        assert found == {path.name: path.read_bytes() for path in folder.iterdir()}
+    changed = root / "tokenizer" / "tokenizer.json"
+    changed.write_bytes(b"[" + changed.read_bytes()[1:])
+    cache.tokenizer_folder()  # was checked before
+    with pytest.raises(DamagedFileError, match=r"tokenizer\.json: expected sha256"):
+        cache.tokenizer_files()  # is checked as it is read
+    with pytest.raises(UsageError, match=r"--layers: expected one of 1, 2 .* found 3"):
+        cache.student_files(3)
+
+
 def test_an_older_seal_is_still_opened(root: Path) -> None:
     before = Cache.open(root)
     sealed(root, 60, before.header.shard_format)
