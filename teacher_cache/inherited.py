@@ -15,8 +15,8 @@ from mixkd.shared.cache.claims import Finding
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import MixkdError
 from mixkd.shared.models.digest import NOTED_SETTINGS
-from mixkd.shared.models.locate import Checkpoint, Trust
-from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
+from mixkd.shared.models.received import ModelFiles
+from mixkd.shared.models.tokenizer import load_strangers_tokenizer, tokenizer_files
 from mixkd.teacher_cache.starts import student_start
 
 # XLM-R has 250,000 tokens: what a stranger's tokenizer may have where no model limits it.
@@ -32,8 +32,8 @@ def cache_tokenizer(cache: Cache) -> Any:
     Raises:
         MixkdError: If it cannot be loaded, or points elsewhere.
     """
-    folder = cache.tokenizer_folder()
-    return load_tokenizer(Checkpoint.of_folder(folder, Trust.STRANGER), TOKENS)
+    files = ModelFiles(f"{cache.root}/tokenizer", cache.tokenizer_files())
+    return load_strangers_tokenizer(files, TOKENS)
 
 
 def compare_tokenizer(cache: Cache, teachers: Any) -> Iterator[Finding]:
@@ -58,7 +58,7 @@ def compare_starts(cache: Cache, model: Any) -> Iterator[Finding]:
     for layers in cache.student_depths:
         where = f"{cache.root}/student_init/{layers}-layers"
         try:
-            stored = {p.name: p.read_bytes() for p in cache.student_folder(layers).iterdir()}
+            stored = cache.student_files(layers)
             given = student_start(model, layers)
         except MixkdError as error:
             yield Finding("starts", f"{where}: expected the teacher's first layers: {error}")
