@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import accelerate
 import accelerate.state
 import pytest
 import torch
@@ -12,6 +13,8 @@ from accelerate.state import AcceleratorState
 
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import DeviceError, ModelError, UsageError
+from mixkd.shared.models.kernels import float32_precision
+from mixkd.student_train import device
 from mixkd.student_train.device import make_accelerator
 from mixkd.student_train.options import DType, TrainOptions
 from mixkd.student_train.student import load
@@ -36,8 +39,8 @@ def test_a_mac_trains_on_its_gpu_in_float32(
 ) -> None:
     cards(monkeypatch, 0, mps=True)
     monkeypatch.setattr(accelerate.state, "is_mps_available", lambda: True)
-    for device in ("auto", "mps"):
-        accelerator = make_accelerator(options(device=device), tmp_path)
+    for name in ("auto", "mps"):
+        accelerator = make_accelerator(options(device=name), tmp_path)
         assert accelerator.device.type == "mps"
         assert accelerator.mixed_precision == "no"
     assert make_accelerator(options(device="cpu"), tmp_path).device.type == "cpu"
@@ -66,6 +69,19 @@ def test_the_format_on_a_card(
     accelerator = make_accelerator(options(dtype=dtype), tmp_path)
     assert accelerator.device.type == "cuda"
     assert accelerator.mixed_precision == chosen
+    tally("simulated GPU checks", 1)
+
+
+def test_what_accelerate_turns_on_is_off_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tally: Tally
+) -> None:
+    def with_tf32(**settings: Any) -> Any:
+        torch.backends.cuda.matmul.allow_tf32 = True
+        return accelerate.Accelerator(**settings)
+
+    monkeypatch.setattr(device, "Accelerator", with_tf32)
+    make_accelerator(options(device="cpu"), tmp_path)
+    assert float32_precision()["cuda matmul"] == "ieee"
     tally("simulated GPU checks", 1)
 
 
