@@ -84,7 +84,7 @@ def attention_kernels(bench: Bench) -> Numbers:
     teacher, batch = bench.loaded(), _batch(bench, 64)
     used: dict[str, list[str]] = {}
     for dtype in ("float32", "bfloat16", "float16"):
-        teacher.dtype = dtype  # type: ignore[assignment]
+        teacher.dtype = dtype
         teacher.score(batch)
         with profile(activities=[ProfilerActivity.CUDA]) as profiled:
             teacher.score(batch)

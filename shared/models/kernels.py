@@ -42,8 +42,9 @@ def float32_precision() -> dict[str, str]:
 
 def _switches() -> dict[str, Any]:
     """Return what torch lets a process set; nothing before torch 2.9."""
-    from torch import backends
+    import torch
 
+    backends: Any = torch.backends
     if not hasattr(backends, "fp32_precision"):
         return {}
     return {
