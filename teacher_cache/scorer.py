@@ -10,6 +10,7 @@ from mixkd.shared import plan
 from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.records import Made
+from mixkd.shared.errors import DeviceMemoryError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.models.device import elsewhere
@@ -50,7 +51,12 @@ def scorer_of(teacher: Teacher, batch_tokens: int | None) -> Scorer:
     name = torch.cuda.get_device_name(teacher.device) if kind == "cuda" else kind
 
     def score(batch: MixBatch) -> Logits:
-        return teacher.score(batch, fewer_tokens(teacher.device, *batch.left_ids.shape))
+        try:
+            return teacher.score(batch)
+        except DeviceMemoryError as error:
+            do = fewer_tokens(teacher.device, *batch.left_ids.shape)
+            where, expected, found = error.where, error.expected, error.found
+            raise DeviceMemoryError(where, expected=expected, found=found, do=do) from error
 
     return Scorer(
         score=score,
@@ -66,7 +72,7 @@ def scorer_of(teacher: Teacher, batch_tokens: int | None) -> Scorer:
 
 
 def fewer_tokens(device: torch.device, rows: int, width: int) -> str:
-    """Say what makes a batch of `rows` x `width` tokens fit, as a remedy for `memory_for`."""
+    """Say what makes a batch of `rows` x `width` tokens fit."""
     if rows > 1:
         return f"try --batch-tokens {rows * width // 2}"
     return f"{elsewhere(device)}, or a shorter --max-length"

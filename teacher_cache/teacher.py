@@ -164,18 +164,15 @@ class Teacher:
         and students inherit it."""
         self.model.config.pad_token_id = self.pad_id
 
-    def score(self, batch: MixBatch, remedy: str | None = None) -> Logits:
+    def score(self, batch: MixBatch) -> Logits:
         """Compute the raw logits of a batch of mixes, float32 [B, C], in the cache's class order.
 
         Embeddings are looked up and mixed in float32, whatever the format of the pass.
 
-        Args:
-            remedy: What to do if the batch does not fit; None is a different device.
-
         Raises:
-            DeviceMemoryError: With the remedy.
+            DeviceMemoryError: If the batch does not fit; who can make it smaller says how.
         """
-        return self._score(batch, self.dtype, remedy=remedy)
+        return self._score(batch, self.dtype)
 
     def probe(self, examples: Examples) -> None:
         """Refuse a model that these examples, or mixes of them, cannot be given to.
@@ -221,16 +218,13 @@ class Teacher:
         parts = [batch.map(itemgetter(slice(at, at + ROWS_MEASURED_AT_ONCE))) for at in starts]
         return np.concatenate([self._score(part, dtype) for part in parts])
 
-    def _score(
-        self, batch: MixBatch, dtype: Dtype, *, from_ids: bool = False, remedy: str | None = None
-    ) -> Logits:
+    def _score(self, batch: MixBatch, dtype: Dtype, from_ids: bool = False) -> Logits:
         """Compute the logits [B, C] of mixes or, `from_ids`, of the left sides in the usual way."""
         import torch
 
         rows, width = batch.left_ids.shape
-        memory = memory_for(
-            f"a batch of {rows} x {width} tokens", self.device, remedy or elsewhere(self.device)
-        )
+        what = f"a batch of {rows} x {width} tokens"
+        memory = memory_for(what, self.device, elsewhere(self.device))
         with torch.inference_mode(), memory:
             tensors = to_tensors(batch, self.device)
             if from_ids:
