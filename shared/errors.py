@@ -79,7 +79,11 @@ class LogitsError(MixkdError):
     """NaN or infinite logits, or logits of an unexpected shape."""
 
 
-class DeviceMemoryError(MixkdError):
+class DeviceError(MixkdError):
+    """A device that cannot compute."""
+
+
+class DeviceMemoryError(DeviceError):
     """The device ran out of memory."""
 
 

@@ -13,6 +13,7 @@ from accelerate.utils import ProjectConfiguration
 
 from mixkd.shared.errors import UsageError
 from mixkd.shared.models.device import natively_bfloat16, resolve_device
+from mixkd.shared.models.kernels import choose_kernels
 from mixkd.student_train import checkpoints
 from mixkd.student_train.options import TrainOptions
 
@@ -23,7 +24,8 @@ def make_accelerator(options: TrainOptions, out: Path) -> Accelerator:
     """Set up the run's device, number format, processes and trackers.
 
     Raises:
-        UsageError: If the device is missing, cannot compute so, or a tracker is not installed.
+        UsageError: If the device is missing, lacks the format, or a tracker is not installed.
+        DeviceError: If the device cannot compute.
     """
     device = resolve_device(options.device)
     on_cpu = device.type == "cpu"
@@ -35,6 +37,7 @@ def make_accelerator(options: TrainOptions, out: Path) -> Accelerator:
         log_with=_trackers(options.track) or None,
         project_config=ProjectConfiguration(project_dir=str(out), logging_dir=str(out / "logs")),
     )
+    choose_kernels()  # again: accelerate turns TensorFloat-32 on when it compiles for a card
     checkpoints.without_wrappers(accelerator)
     if not accelerator.is_main_process:
         # Each process would report the same.

@@ -12,9 +12,9 @@ from mixkd.shared.errors import UsageError
 from mixkd.student_train.objective.distances import DISTANCES
 from mixkd.student_train.objective.terms import PRESETS, TERMS
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
 DTYPES: tuple[DType, ...] = ("auto", "float32", "bfloat16", "float16")
 # Where a run reads and what it reports; everything else decides the outcome.
 OUTSIDE_SETTINGS = (

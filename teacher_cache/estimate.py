@@ -10,7 +10,7 @@ import numpy as np
 from mixkd.shared.pairs import PairTable
 from mixkd.shared.progress import duration
 from mixkd.teacher_cache.build import Target
-from mixkd.teacher_cache.scoring import Scorer
+from mixkd.teacher_cache.scoring import Scorer, batches_by_length
 
 log = logging.getLogger(__name__)
 SAMPLED_PAIRS = 1024
@@ -23,10 +23,10 @@ def log_estimate(target: Target, scorer: Scorer, rows: int) -> None:
     left, right = np.random.default_rng(0).integers(0, len(train), (2, SAMPLED_PAIRS))
     widths = np.maximum(train.lengths[left], train.lengths[right])
     usual = np.argsort(widths, kind="stable")[SAMPLED_PAIRS // 2 :]
-    count = int(max(1, min(scorer.batch_tokens // widths[usual[0]], len(usual), BATCH_ROWS)))
-    chosen = usual[:count]
-    pairs = PairTable(left[chosen], right[chosen], np.full(count, 0.5, np.float32))
-    batch = train.mixes(pairs, scorer.pad_id)
+    chosen = usual[:BATCH_ROWS]
+    pairs = PairTable(left[chosen], right[chosen], np.full(len(chosen), 0.5, np.float32))
+    first = next(batches_by_length(train, pairs, scorer.batch_tokens))
+    batch = train.mixes(pairs[first], scorer.pad_id)
     scorer.score(batch)  # the first batch pays for start-up
     began = time.monotonic()
     scorer.score(batch)

@@ -1,4 +1,4 @@
-"""Choose the number format of the teacher's pass: native bfloat16 where it changes nothing.
+"""Choose the number format of the teacher's pass: the device's own where it changes nothing.
 
 Weights stay float32; a lower format means autocast of the matrix products.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from mixkd.shared.arrays import Logits
 from mixkd.shared.errors import LogitsError, UsageError
-from mixkd.shared.models.device import natively_bfloat16
+from mixkd.shared.models.device import native_format
 from mixkd.shared.options import DTYPES, Dtype
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Beyond this difference from float32, in logits, `auto` does not use a lower format.
+# Beyond this difference from float32, in logits, `auto` does not use a lower format. Where the two
+# largest float32 logits are no further apart, they are a tie, and a flip counts for nothing.
 TOLERATED_DIFFERENCE = 0.1
 
 
@@ -30,8 +31,9 @@ def choose_dtype(
 ) -> tuple[Dtype, float]:
     """Choose the format to use, and measure how far it is from float32 on a batch.
 
-    `auto` is bfloat16 where the device multiplies it natively, unless it changes a prediction or
-    a logit by more than 0.1; else float32. Any other format is taken as asked for.
+    `auto` is the lower format that the device multiplies natively, unless it moves a logit by more
+    than 0.1 or flips a prediction whose float32 margin is larger; else float32. Any other format
+    is taken as asked for.
 
     Args:
         score: A format -> the batch's logits in it, float32 [B, C].
@@ -51,13 +53,13 @@ def choose_dtype(
             do="use --dtype auto",
         )
     automatic = requested == "auto"
-    low: Dtype = "float16" if requested == "float16" else "bfloat16"
-    if requested == "float32" or (automatic and not natively_bfloat16(device)):
+    low = native_format(device) if automatic else cast(Dtype, requested)
+    if low == "float32":
         return "float32", 0.0
     lower, full = score(low), score("float32")  # [B, C] each
     finite = bool(np.isfinite(lower).all())
     difference = float(np.abs(lower - full).max()) if finite else float("inf")
-    flips = int((lower.argmax(axis=1) != full.argmax(axis=1)).sum())
+    flips = _flips(lower, full)
     effect = f"{low} moves logits by up to {difference:.2g}, flips {flips} of {len(full)} answers"
     if automatic and (flips or difference > TOLERATED_DIFFERENCE):
         log.warning("teacher: %s: float32 is used", effect)
@@ -71,3 +73,12 @@ def choose_dtype(
         )
     log.info("teacher: %s: %s is used", effect, low)
     return low, difference
+
+
+def _flips(lower: Logits, full: Logits) -> int:
+    """Count the predictions that differ, of logits [B, C], where `full` is not a tie."""
+    if full.shape[1] < 2:
+        return 0
+    ordered = np.sort(full, axis=1)  # [B, C]
+    decided = ordered[:, -1] - ordered[:, -2] > TOLERATED_DIFFERENCE  # [B]
+    return int((decided & (lower.argmax(axis=1) != full.argmax(axis=1))).sum())

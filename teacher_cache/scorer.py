@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from mixkd.shared import plan
+from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.records import Made
+from mixkd.shared.errors import DeviceMemoryError
 from mixkd.shared.examples import Examples
+from mixkd.shared.mixup import MixBatch
+from mixkd.shared.models.device import elsewhere
 from mixkd.teacher_cache.scoring import Scorer
 from mixkd.teacher_cache.teacher import Teacher
+
+if TYPE_CHECKING:
+    import torch
 
 BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 DEFAULT_BATCH_TOKENS = 8192
@@ -34,14 +43,23 @@ def choose_dtype(teacher: Teacher, requested: str, train: Examples, identity: Id
 
 
 def scorer_of(teacher: Teacher, batch_tokens: int | None) -> Scorer:
-    """Return the scorer of a loaded teacher."""
+    """Return the scorer of a loaded teacher; a batch that does not fit proposes fewer tokens."""
     import torch
     import transformers
 
     kind = teacher.device.type
     name = torch.cuda.get_device_name(teacher.device) if kind == "cuda" else kind
+
+    def score(batch: MixBatch) -> Logits:
+        try:
+            return teacher.score(batch)
+        except DeviceMemoryError as error:
+            do = fewer_tokens(teacher.device, *batch.left_ids.shape)
+            where, expected, found = error.where, error.expected, error.found
+            raise DeviceMemoryError(where, expected=expected, found=found, do=do) from error
+
     return Scorer(
-        score=teacher.score,
+        score=score,
         pad_id=teacher.pad_id,
         batch_tokens=batch_tokens or BATCH_TOKENS.get(kind, DEFAULT_BATCH_TOKENS),
         made=Made(
@@ -51,3 +69,10 @@ def scorer_of(teacher: Teacher, batch_tokens: int | None) -> Scorer:
             dtype=teacher.dtype,
         ),
     )
+
+
+def fewer_tokens(device: torch.device, rows: int, width: int) -> str:
+    """Say what makes a batch of `rows` x `width` tokens fit."""
+    if rows > 1:
+        return f"try --batch-tokens {rows * width // 2}"
+    return f"{elsewhere(device)}, or a shorter --max-length"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from mixkd.shared.arrays import Logits
 from mixkd.shared.errors import LabelOrderError, ModelError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
-from mixkd.shared.models.device import memory_for, resolve_device
+from mixkd.shared.models.device import elsewhere, memory_for, ready, resolve_device
 from mixkd.shared.models.loading import load_classifier
 from mixkd.shared.models.locate import Checkpoint
 from mixkd.shared.models.model import (
@@ -31,6 +32,8 @@ from mixkd.teacher_cache.precision import choose_dtype
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+ROWS_MEASURED_AT_ONCE = 8  # when formats are compared
 
 
 @dataclass(slots=True)
@@ -77,7 +80,7 @@ class Teacher:
             ModelError: If it cannot be loaded, has no pad id or too few positions.
             LabelOrderError: If its number of labels is not that of `columns`.
             UntrainedHeadError: If some of its weights are not in the files.
-            DeviceMemoryError: If it does not fit.
+            DeviceError: If the device cannot compute, or the model does not fit.
         """
         chosen = resolve_device(device)
         model, _ = load_classifier(checkpoint)
@@ -115,7 +118,7 @@ class Teacher:
         Raises:
             ModelError: If it is not such a module, has no pad id or too few positions.
             LabelOrderError: If its number of labels is not that of `columns`.
-            DeviceMemoryError: If it does not fit.
+            DeviceError: If the device cannot compute, or the model does not fit.
         """
         _check_module(name, model)
         weights: Any = model.get_input_embeddings().weight  # type: ignore[operator]  # [V, D]
@@ -127,7 +130,7 @@ class Teacher:
         )
         settings: Any = model.config
         order = tuple(range(settings.num_labels)) if columns is None else columns
-        chosen = weights.device if device is None else resolve_device(device)
+        chosen = ready(weights.device) if device is None else resolve_device(device)
         return cls.of(name, model, order, mask, tokenizer.pad_token_id, max_length, chosen)
 
     @classmethod
@@ -151,7 +154,7 @@ class Teacher:
             )
         pad = pad_id(name, model, tokenizer_pad_id)
         check_positions(name, model, max_length)
-        with memory_for("the model", device, "use --device cpu or a smaller model"):
+        with memory_for("the model", device, elsewhere(device)):
             model.eval().to(device)
         embeddings = InputEmbeddings.of(model)
         return cls(name, model, tuple(columns), mask, pad, device, embeddings)
@@ -167,7 +170,7 @@ class Teacher:
         Embeddings are looked up and mixed in float32, whatever the format of the pass.
 
         Raises:
-            DeviceMemoryError: With a budget of tokens that may fit.
+            DeviceMemoryError: If the batch does not fit; who can make it smaller says how.
         """
         return self._score(batch, self.dtype)
 
@@ -200,22 +203,28 @@ class Teacher:
             LogitsError: If the format that was asked for gives NaN or infinity.
         """
         self.dtype, difference = choose_dtype(
-            requested, self.device, lambda dtype: self._score(batch, dtype)
+            requested, self.device, lambda dtype: self._in_parts(batch, dtype)
         )
         return difference
 
     def difference(self, batch: MixBatch) -> float:
         """Measure how far a batch's logits are from float32, in the format of the pass."""
-        full = self._score(batch, "float32")  # [B, C]
-        return float(np.abs(self._score(batch, self.dtype) - full).max())
+        full = self._in_parts(batch, "float32")  # [B, C]
+        return float(np.abs(self._in_parts(batch, self.dtype) - full).max())
+
+    def _in_parts(self, batch: MixBatch, dtype: Dtype) -> Logits:
+        """Compute the logits [B, C] of mixes, few at a time: no option makes this batch smaller."""
+        starts = range(0, len(batch.lam), ROWS_MEASURED_AT_ONCE)
+        parts = [batch.map(itemgetter(slice(at, at + ROWS_MEASURED_AT_ONCE))) for at in starts]
+        return np.concatenate([self._score(part, dtype) for part in parts])
 
     def _score(self, batch: MixBatch, dtype: Dtype, from_ids: bool = False) -> Logits:
         """Compute the logits [B, C] of mixes or, `from_ids`, of the left sides in the usual way."""
         import torch
 
         rows, width = batch.left_ids.shape
-        fewer = f"--batch-tokens {rows * width // 2}" if rows > 1 else "a shorter --max-length"
-        memory = memory_for(f"a batch of {rows} x {width} tokens", self.device, f"try {fewer}")
+        what = f"a batch of {rows} x {width} tokens"
+        memory = memory_for(what, self.device, elsewhere(self.device))
         with torch.inference_mode(), memory:
             tensors = to_tensors(batch, self.device)
             if from_ids:

@@ -19,7 +19,7 @@ from mixkd.shared.errors import ModelError
 from mixkd.shared.examples import Examples
 from mixkd.shared.metrics import REGRESSION
 from mixkd.shared.models.checkpoint import read_config
-from mixkd.shared.models.device import memory_for
+from mixkd.shared.models.device import elsewhere, memory_for
 from mixkd.shared.models.loading import Labels, load_classifier
 from mixkd.shared.models.locate import Checkpoint
 from mixkd.shared.models.model import to_tensor, to_tensors, usual_inputs
@@ -142,10 +142,9 @@ def _memory_for(
     teacher: Teacher, examples: Examples, rows: npt.NDArray[np.int64]
 ) -> AbstractContextManager[None]:
     width = int(examples.lengths[rows].max())
-    smaller = max(1, len(rows) // 2)
-    return memory_for(
-        f"a batch of {len(rows)} x {width} tokens", teacher.device, f"try --batch-size {smaller}"
-    )
+    smaller = f"try --batch-size {len(rows) // 2}"
+    remedy = smaller if len(rows) > 1 else f"{elsewhere(teacher.device)}, or a shorter --max-length"
+    return memory_for(f"a batch of {len(rows)} x {width} tokens", teacher.device, remedy)
 
 
 def _report(name: str, epoch: int, epochs: int, loss: float) -> None:

@@ -40,6 +40,7 @@ TALLIED = (
     "fuzz executions past the digest",
     "rows checked",
     "rows computed twice by builders",
+    "simulated GPU checks",
 )
 COUNTS = {name: [0, 0] for name in TALLIED}  # of this process; the controller adds up the workers'
 Tally = Callable[..., None]

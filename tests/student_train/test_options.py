@@ -20,7 +20,7 @@ CACHE = (Path("shards/rte"),)
         ({"student": "a", "layers": 3}, "--layers: expected --student or --layers, found both"),
         ({"method": "magic"}, "--method: expected one of ft, kd, sm, tmkd, mixkd, found magic"),
         ({"distance": "l1"}, "--distance: expected one of mse, kl, ce, found l1"),
-        ({"device": "tpu"}, "--device: expected one of auto, cpu, cuda, found tpu"),
+        ({"device": "tpu"}, "--device: expected one of auto, cpu, cuda, mps, found tpu"),
         ({"dtype": "int8"}, "--dtype: expected one of"),
         ({"epochs": 0}, "--epochs: expected a number from 1 on, found 0"),
         ({"batch_size": -1}, "--batch-size: expected a number from 1 on, found -1"),

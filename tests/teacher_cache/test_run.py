@@ -344,7 +344,7 @@ def bad(error: type[MixkdError], match: str, **changes: Any) -> Any:
         bad(UsageError, "--mask: expected one of union, heavier", mask="both"),
         bad(UsageError, "--logits-dtype: expected one of", logits_dtype="int8"),
         bad(UsageError, "--dtype: expected one of auto, float32", dtype="int8"),
-        bad(UsageError, "--device: expected auto, cpu or cuda", device="tpu"),
+        bad(UsageError, "--device: expected auto, cpu, cuda or mps", device="tpu"),
         bad(UsageError, "--max-length: expected a number from 1", max_length=0),
         bad(UsageError, "--batch-tokens: expected a number from 1", batch_tokens=0),
         bad(UsageError, "--shard-rows: expected a number from 1", shard_rows=0),

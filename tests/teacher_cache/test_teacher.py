@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from mixkd.shared.errors import (
     DeviceMemoryError,
     LabelOrderError,
-    LogitsError,
     ModelError,
     PaddingDependentError,
     UntrainedHeadError,
@@ -24,7 +23,7 @@ from mixkd.shared.errors import (
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MASK_RULES
 from mixkd.shared.models.locate import locate
-from mixkd.teacher_cache import precision
+from mixkd.teacher_cache.scorer import scorer_of
 from mixkd.teacher_cache.teacher import Teacher
 from tests.miniature import ENCODERS, REFUSED, tiny_teacher
 from tests.numpy_caches import pair_table
@@ -286,17 +285,42 @@ class Greedy(torch.nn.Module):
         return torch.empty(1 << 60)
 
 
-def test_a_full_memory_names_half_the_tokens(tmp_path: Path) -> None:
+def test_a_full_memory_says_what_its_caller_can_do(tmp_path: Path) -> None:
     checkpoint = saved(tmp_path)
     teacher = load(checkpoint)
     teacher.model = Greedy()
     examples = some_examples(checkpoint)
     batch = examples.originals(np.arange(4), teacher.pad_id)
+    single = examples.originals([0], teacher.pad_id)
     width = batch.left_ids.shape[1]
+    build = scorer_of(teacher, None)
     with pytest.raises(DeviceMemoryError, match=f"4 x {width} .*--batch-tokens {2 * width}$"):
-        teacher.score(batch)
+        build.score(batch)
     with pytest.raises(DeviceMemoryError, match="--max-length"):
-        teacher.score(examples.originals([0], teacher.pad_id))
+        build.score(single)
+    # `verify --teacher` and the probe have neither option.
+    others: list[Callable[[], object]] = [
+        lambda: teacher.score(batch),
+        lambda: teacher.probe(examples),
+        lambda: teacher.choose_dtype("bfloat16", batch),
+    ]
+    for score in others:
+        with pytest.raises(DeviceMemoryError, match=r"use a machine with more memory") as caught:
+            score()
+        assert "--batch-tokens" not in str(caught.value)
+
+
+def test_formats_are_compared_on_few_rows_at_once(tmp_path: Path) -> None:
+    checkpoint = saved(tmp_path)
+    teacher = load(checkpoint)
+    batch = some_examples(checkpoint).originals(np.arange(4).repeat(5), teacher.pad_id)
+    sizes: list[int] = []
+    teacher.model.register_forward_pre_hook(
+        lambda model, args, inputs: sizes.append(len(inputs["inputs_embeds"])), with_kwargs=True
+    )
+    teacher.choose_dtype("bfloat16", batch)
+    assert max(sizes) <= 8
+    assert sum(sizes) == 2 * 20
 
 
 def test_other_errors_of_a_model_are_not_called_memory(tmp_path: Path) -> None:
@@ -328,73 +352,3 @@ def test_loading_and_probing_say_nothing(tmp_path: Path, capfd: pytest.CaptureFi
 def edit_config(folder: Path, **changes: object) -> None:
     file = folder / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
-# The number format.
-
-
-def test_a_lower_format_is_measured_and_used(tmp_path: Path) -> None:
-    checkpoint = saved(tmp_path)
-    teacher = load(checkpoint)
-    batch = some_examples(checkpoint).originals(np.arange(4), teacher.pad_id)
-    full = teacher.score(batch)
-    difference = teacher.choose_dtype("bfloat16", batch)
-    assert teacher.dtype == "bfloat16"
-    assert 0 < difference < 0.5
-    assert np.abs(teacher.score(batch) - full).max() == pytest.approx(difference)
-    assert teacher.choose_dtype("float32", batch) == 0
-    np.testing.assert_array_equal(teacher.score(batch), full)
-
-
-def test_an_unknown_format_is_a_usage_error(tmp_path: Path) -> None:
-    checkpoint = saved(tmp_path)
-    with pytest.raises(UsageError, match="--dtype: expected auto, float32"):
-        load(checkpoint).choose_dtype("int8", some_examples(checkpoint).originals([0], 0))
-
-
-FULL = np.array([[1.0, 0.98], [0.0, 1.0]], np.float32)
-
-
-@pytest.mark.parametrize(
-    ("low", "chosen", "said"),
-    [
-        (FULL + 0.05, "bfloat16", "up to 0.05, flips 0 of 2 answers: bfloat16 is used"),
-        (FULL + 0.2, "float32", "up to 0.2, flips 0 of 2 answers: float32 is used"),
-        (
-            FULL + np.array([[0, 0.03], [0, 0]]),
-            "float32",
-            "up to 0.03, flips 1 of 2 answers: float32",
-        ),
-        (FULL * np.nan, "float32", "up to inf"),
-    ],
-)
-def test_auto_falls_back_to_float32_and_says_so(
-    low: Any,
-    chosen: str,
-    said: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr(precision, "natively_bfloat16", lambda device: True)
-    logits = {"float32": FULL, "bfloat16": low.astype(np.float32)}
-    with caplog.at_level("INFO"):
-        dtype, difference = precision.choose_dtype("auto", torch.device("cpu"), logits.__getitem__)
-    assert dtype == chosen
-    assert (difference > 0) == (chosen == "bfloat16")
-    assert said in caplog.text
-
-
-def test_auto_is_float32_where_bfloat16_is_not_native(monkeypatch: pytest.MonkeyPatch) -> None:
-    for capabilities in ({"avx512_bf16": False}, {"avx512_f": True}):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
-        assert not precision.natively_bfloat16(torch.device("cpu"))
-        chosen = precision.choose_dtype("auto", torch.device("cpu"), lambda dtype: FULL)
-        assert chosen == ("float32", 0.0)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
-    assert precision.natively_bfloat16(torch.device("cpu"))
-
-
-def test_a_format_that_overflows_is_refused_if_asked_for() -> None:
-    logits = {"float32": FULL, "float16": np.full_like(FULL, np.inf)}
-    with pytest.raises(LogitsError, match=re.escape("--dtype: expected finite logits in float16")):
-        precision.choose_dtype("float16", torch.device("cpu"), logits.__getitem__)
