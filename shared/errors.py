@@ -83,6 +83,10 @@ class DeviceMemoryError(MixkdError):
     """The device ran out of memory."""
 
 
+class BuilderError(MixkdError):
+    """Builder processes that died again and again, without a named failure."""
+
+
 class OutputError(MixkdError):
     """An output that cannot be written, or that holds something else already."""
 

@@ -76,6 +76,7 @@ class _Lines(Progress):
         self._parts = dict.fromkeys(parts, "")
         self._began = self._last = time.monotonic()
         self._before = 0
+        self._ended = False
 
     def part(self, number: int, text: str) -> None:
         self._parts[list(self._parts)[number]] = text
@@ -86,9 +87,9 @@ class _Lines(Progress):
     def _show(self) -> None:
         now = time.monotonic()
         all_done = self.done >= self._total and now - self._began > 1
-        if now - self._last < SECONDS_BETWEEN_LINES and not all_done:
+        if self._ended or (now - self._last < SECONDS_BETWEEN_LINES and not all_done):
             return
-        self._last = now
+        self._last, self._ended = now, all_done
         rate = (self.done - self._before) / max(now - self._began, 1e-9)
         left = f"{duration((self._total - self.done) / rate)} left" if rate > 0 else "waiting"
         if all_done:

@@ -20,7 +20,6 @@ from mixkd.shared.progress import ShowProgress, progress
 from mixkd.teacher_cache.scoring import Scorer, score_shard
 from mixkd.teacher_cache.walk import OvertakenError, Walk
 
-
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a build is to reach: everything that is known without a teacher.
