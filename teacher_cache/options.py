@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class BuildOptions:
 
     Attributes:
         devices: A builder each: `("all",)`, numbers of CUDA devices, or names such as `cpu`.
-        time_limit_s: From the start of the command.
+        time_limit_s: From the start of the command; 0 computes nothing and seals what is complete.
 
     Raises:
         UsageError: On construction, naming the option.
@@ -71,6 +72,13 @@ class BuildOptions:
                 check_count(name, count, least, "give another number, or leave it out")
         if self.beta is not None:
             check("beta", self.beta, 0 < self.beta <= 1000, "a number in (0, 1000]", "try 0.4")
+        for layers in self.student_layers or ():
+            check_count("student_layers", layers, 1, "give depths such as 3,6, or none")
+        if (score := self.min_teacher_score) is not None:
+            check("min_teacher_score", score, math.isfinite(score), "a number", "try 0.8")
+        if (limit := self.time_limit_s) is not None:
+            valid = math.isfinite(limit) and limit >= 0
+            check("--time-limit", limit, valid, "a duration", "try 2h, or leave it out")
         if self.devices is not None:
             self._check_devices(self.devices)
         for name, choices in (
@@ -81,13 +89,14 @@ class BuildOptions:
         ):
             if (choice := getattr(self, name)) is not None:
                 check_choice(name, choice, choices)
+        _ = self.root
         if self.names_data:
             _ = self.data_spec  # which checks itself
 
     @property
     def root(self) -> Path:
         """The cache's folder."""
-        return Path(self.out) if self.out else Path("shards") / self.task
+        return folder_of("shards", self.task, self.out)
 
     @property
     def data_spec(self) -> DataSpec:
@@ -115,3 +124,17 @@ class BuildOptions:
         given = self.data is None or isinstance(self.data, str | Path)
         by_name = "each builder reads the data: save them to a file or folder, or use one device"
         check("devices", "data in memory", given, "data in a file, a folder or the Hub", by_name)
+
+
+def folder_of(parent: str, task: str, out: str | Path | None) -> Path:
+    """Return the folder that a command fills: `out`, else one of the task's name in `parent`.
+
+    Raises:
+        UsageError: If the name leads somewhere else.
+    """
+    if out:
+        return Path(out)
+    plain = task not in ("", ".", "..") and not {*"/\\\0"} & {*task}
+    expected = f"a plain name, since it names the folder {parent}/TASK"
+    check("task", repr(task), plain, expected, "give another name, or say --out FOLDER")
+    return Path(parent) / task
