@@ -123,6 +123,8 @@ class _Bar(Progress):
         self._lines = rich.Progress(rich.TextColumn("{task.description}", markup=False))
         self._names = list(parts)
         self._line_tasks = [self._lines.add_task(name, total=None) for name in parts]
+        for number in range(len(parts)):
+            self.part(number, "")
         self.shown: Any = Group(self._bar, self._lines) if parts else self._bar
 
     def part(self, number: int, text: str) -> None:

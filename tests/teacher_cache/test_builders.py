@@ -126,9 +126,7 @@ def test_if_all_die_the_last_words_are_told(
 ) -> None:
     monkeypatch.setattr(builders, "RESTARTS", 1)
     monkeypatch.setattr(builders, "WORKER", "tests.absent")
-    with pytest.raises(
-        BuilderError, match=r"all died, .* on cpu #1: exit code 1, .*tests.abse"
-    ):
+    with pytest.raises(BuilderError, match=r"all died, .* on cpu #1: exit code 1, .*tests.abse"):
         on_devices(tmp_path / "cache", dry_run=dry_run)
 
 
