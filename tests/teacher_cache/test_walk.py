@@ -18,6 +18,7 @@ from mixkd.shared.mixup import MixBatch
 from mixkd.teacher_cache import build as build_module
 from mixkd.teacher_cache.build import Built
 from mixkd.teacher_cache.walk import Place
+from tests import tiers
 from tests.caches import build, seal
 from tests.conftest import Tally
 from tests.numpy_caches import SHARD_ROWS, Logits, accept, job, score, sealed
@@ -111,7 +112,7 @@ def together(root: Path, pairs: int, builders: int, placed: bool) -> tuple[int, 
 
 
 @pytest.mark.parametrize("placed", [False, True], ids=["alone_as_they_think", "placed"])
-@pytest.mark.parametrize("shards", [8, 13, 52])
+@pytest.mark.parametrize("shards", [8, 13, tiers.slow(52)])
 @pytest.mark.parametrize(("builders", "part"), [(2, 0.7), (4, 0.45)])
 def test_several_take_a_part_of_the_time(
     tmp_path: Path, builders: int, part: float, shards: int, placed: bool, tally: Tally
