@@ -22,7 +22,7 @@ from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.errors import WeakTeacherError
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.progress import ShowProgress
-from mixkd.teacher_cache import builders, run, worker
+from mixkd.teacher_cache import processes, run, worker
 from mixkd.teacher_cache.cli import cache_teacher
 from mixkd.teacher_cache.options import BuildOptions
 from mixkd.teacher_cache.results import RunFacts
@@ -96,5 +96,5 @@ if __name__ == "__main__":
     if len(sys.argv) == 1:
         worker.run_builder = run_builder  # type: ignore[assignment]
         sys.exit(worker.main())
-    builders.WORKER = "tests.teacher_cache.quick"
+    processes.WORKER = "tests.teacher_cache.quick"
     command.main(cache_teacher)

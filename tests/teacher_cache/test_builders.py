@@ -18,7 +18,7 @@ from mixkd.shared import errors, publish
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import BuilderError, MixkdError, UsageError, WeakTeacherError
-from mixkd.teacher_cache import builders
+from mixkd.teacher_cache import builders, processes
 from mixkd.teacher_cache.messages import (
     Ended,
     Failed,
@@ -44,7 +44,7 @@ PAIRS = 200
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Builders without torch; the actual ones are in the tests at the end."""
-    monkeypatch.setattr(builders, "WORKER", "tests.teacher_cache.quick")
+    monkeypatch.setattr(processes, "WORKER", "tests.teacher_cache.quick")
 
 
 def on_devices(root: Path, pairs: int = PAIRS, devices: str = "cpu,cpu", **changes: Any) -> Any:
@@ -125,7 +125,7 @@ def test_if_all_die_the_last_words_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dry_run: bool
 ) -> None:
     monkeypatch.setattr(builders, "RESTARTS", 1)
-    monkeypatch.setattr(builders, "WORKER", "tests.absent")
+    monkeypatch.setattr(processes, "WORKER", "tests.absent")
     with pytest.raises(BuilderError, match=r"all died, .* on cpu #1: exit code 1, .*tests.abse"):
         on_devices(tmp_path / "cache", dry_run=dry_run)
 
