@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mixkd.teacher_cache.finetune import FinetuneOptions as FinetuneOptions
     from mixkd.teacher_cache.finetune import finetune as finetune
     from mixkd.teacher_cache.options import BuildOptions as BuildOptions
-    from mixkd.teacher_cache.run import BuildResult as BuildResult
+    from mixkd.teacher_cache.results import BuildResult as BuildResult
     from mixkd.teacher_cache.run import build_cache as build_cache
     from mixkd.teacher_cache.verify import verify_claims as verify_claims
 
@@ -59,7 +59,8 @@ _MODULES = {
     "mixkd.student_train.train": ("train",),
     "mixkd.teacher_cache.finetune": ("FinetuneOptions", "finetune"),
     "mixkd.teacher_cache.options": ("BuildOptions",),
-    "mixkd.teacher_cache.run": ("BuildResult", "build_cache"),
+    "mixkd.teacher_cache.results": ("BuildResult",),
+    "mixkd.teacher_cache.run": ("build_cache",),
     "mixkd.teacher_cache.verify": ("verify_claims",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

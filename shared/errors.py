@@ -87,6 +87,10 @@ class DeviceMemoryError(DeviceError):
     """The device ran out of memory."""
 
 
+class BuilderError(MixkdError):
+    """Builder processes that died again and again, without a named failure."""
+
+
 class OutputError(MixkdError):
     """An output that cannot be written, or that holds something else already."""
 

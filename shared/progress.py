@@ -5,65 +5,143 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 15.0
 
 
+class Progress:
+    """How much of a total is done. Call it with the number of units done since the last call.
+
+    This one shows nothing.
+    """
+
+    def __init__(self, total: int, label: str, unit: str) -> None:
+        self.done = 0
+        self._total, self._label, self._unit = total, label, unit
+
+    def __call__(self, count: int) -> None:
+        self.done += count
+        self._show()
+
+    def at(self, done: int) -> None:
+        """Say how much is done in all: before this run, or counted again."""
+        if self.done == 0:
+            self._begin(done)
+        self.done = done
+        self._show()
+
+    def part(self, number: int, text: str) -> None:
+        """Say how a part of the work stands: a device's, where several work together."""
+
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
+        log.info("%s", text)
+
+    def _begin(self, done: int) -> None:
+        """Begin with so much done, which is of no rate."""
+
+    def _show(self) -> None:
+        pass
+
+
+ShowProgress = Callable[[int, str, str], AbstractContextManager[Progress]]
+
+
 @contextmanager
-def progress(total: int, label: str, unit: str) -> Iterator[Callable[[int], None]]:
-    """Show progress; give a function that is told how many units were done since its last call."""
-    if sys.stderr.isatty():
-        yield from _bar(total, label, unit)
-    else:
-        yield from _lines(total, label, unit)
+def progress(total: int, label: str, unit: str, parts: Sequence[str] = ()) -> Iterator[Progress]:
+    """Show progress.
+
+    Args:
+        parts: Names of the parts that a line each is shown of.
+    """
+    if not sys.stderr.isatty():
+        yield _Lines(total, label, unit, parts)
+        return
+    from rich.live import Live
+
+    bar = _Bar(total, label, unit, parts)
+    with Live(bar.shown, console=bar.console, transient=True):
+        yield bar
 
 
-def _bar(total: int, label: str, unit: str) -> Iterator[Callable[[int], None]]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+class _Lines(Progress):
+    """Lines in a log, seconds apart."""
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total, rate="")
+    def __init__(self, total: int, label: str, unit: str, parts: Sequence[str] = ()) -> None:
+        super().__init__(total, label, unit)
+        self._parts = dict.fromkeys(parts, "")
+        self._began = self._last = time.monotonic()
+        self._before = 0
+        self._ended = False
 
-        def step(count: int) -> None:
-            bar.advance(task, count)
-            speed = bar.tasks[0].speed
-            bar.update(task, rate=f"{speed:.0f} {unit}/s" if speed else "")
+    def part(self, number: int, text: str) -> None:
+        self._parts[list(self._parts)[number]] = text
 
-        yield step
+    def _begin(self, done: int) -> None:
+        self._before = done
 
-
-def _lines(total: int, label: str, unit: str) -> Iterator[Callable[[int], None]]:
-    began = last = time.monotonic()
-    done = 0
-
-    def step(count: int) -> None:
-        nonlocal done, last
-        done += count
+    def _show(self) -> None:
         now = time.monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES or (done >= total and now - began > 1):
-            rate = done / (now - began)
-            left = f"{duration((total - done) / rate)} left" if done < total else "done"
-            log.info("%s: %d of %d %s, %.0f/s, %s", label, done, total, unit, rate, left)
-            last = now
+        all_done = self.done >= self._total and now - self._began > 1
+        if self._ended or (now - self._last < SECONDS_BETWEEN_LINES and not all_done):
+            return
+        self._last, self._ended = now, all_done
+        rate = (self.done - self._before) / max(now - self._began, 1e-9)
+        left = f"{duration((self._total - self.done) / rate)} left" if rate > 0 else "waiting"
+        if all_done:
+            left = "done"
+        parts = ", ".join(f"{name} {text}" for name, text in self._parts.items() if text)
+        log.info(
+            "%s: %d of %d %s, %.0f/s, %s%s",
+            *(self._label, self.done, self._total, self._unit, rate, left),
+            f" ({parts})" if parts else "",
+        )
 
-    yield step
+
+class _Bar(Progress):
+    """A bar on a terminal, and a line for each part."""
+
+    def __init__(self, total: int, label: str, unit: str, parts: Sequence[str] = ()) -> None:
+        from rich import progress as rich
+        from rich.console import Console, Group
+
+        super().__init__(total, label, unit)
+        self.console = Console(stderr=True)
+        columns = (
+            rich.TextColumn("{task.description}"),
+            rich.BarColumn(),
+            rich.MofNCompleteColumn(),
+            rich.TextColumn("{task.fields[rate]}"),
+            rich.TimeRemainingColumn(),
+        )
+        self._bar = rich.Progress(*columns)
+        self._task = self._bar.add_task(label, total=total, rate="")
+        self._lines = rich.Progress(rich.TextColumn("{task.description}", markup=False))
+        self._names = list(parts)
+        self._line_tasks = [self._lines.add_task(name, total=None) for name in parts]
+        for number in range(len(parts)):
+            self.part(number, "")
+        self.shown: Any = Group(self._bar, self._lines) if parts else self._bar
+
+    def part(self, number: int, text: str) -> None:
+        width = max(map(len, self._names))
+        line = f"  {self._names[number]:<{width}}  {text}"
+        self._lines.update(self._line_tasks[number], description=line)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)
+
+    def _begin(self, done: int) -> None:
+        self._bar.reset(self._task, completed=done)
+
+    def _show(self) -> None:
+        self._bar.update(self._task, completed=self.done)
+        speed = self._bar.tasks[0].speed
+        self._bar.update(self._task, rate=f"{speed:.0f} {self._unit}/s" if speed else "")
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,16 @@ from mixkd.shared.arrays import Logits, RowRange
 from mixkd.shared.cache.codecs.base import KINDS, Columns, KindName
 from mixkd.shared.cache.committer import Committer
 from mixkd.shared.cache.header import Draft, Identity
+from mixkd.shared.cache.seal import SEAL_LIMIT_BYTES
 from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.examples import Examples
-from mixkd.shared.progress import progress
+from mixkd.shared.options import check
+from mixkd.shared.progress import ShowProgress, progress
 from mixkd.teacher_cache.scoring import Scorer, score_shard
+from mixkd.teacher_cache.walk import OvertakenError, Walk
+
+# A record takes 430 to 500 bytes of a seal.
+SHARDS_LIMIT = SEAL_LIMIT_BYTES // 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,23 @@ class Target:
         """Return how many rows of a kind are wanted."""
         return self.pairs if kind == "pairs" else self.identity.n_originals
 
+    def check_length(self) -> None:
+        """Refuse more pairs than a seal can list.
+
+        Raises:
+            UsageError: Naming the largest number.
+        """
+        shard_rows = self.draft.shard_rows
+        shards = SHARDS_LIMIT - -(-self.identity.n_originals // shard_rows)
+        check(
+            "pairs",
+            self.pairs,
+            self.pairs <= shards * shard_rows,
+            f"at most {shards * shard_rows} pairs, since a seal lists at most {SHARDS_LIMIT} "
+            f"shards, of {shard_rows} rows",
+            "ask for fewer, or build a new cache with larger --shard-rows",
+        )
+
     def missing(self, writer: CacheWriter) -> int:
         """Return how many rows a cache still lacks."""
         return sum(_count(writer.gaps(kind, self.rows(kind))) for kind in KINDS)
@@ -56,7 +79,7 @@ class Built:
 
     Attributes:
         rows: Rows computed and committed.
-        rows_lost: Rows that another builder committed first.
+        rows_lost: Rows computed that another builder committed first.
         complete: Whether all that was asked for exists now.
     """
 
@@ -72,24 +95,43 @@ def build(
     writer: CacheWriter,
     deadline: float = float("inf"),
     scored: dict[RowRange, Columns] | None = None,
+    show: ShowProgress = progress,
 ) -> Built:
     """Compute and commit what is missing.
 
     Args:
         deadline: `time.monotonic()` after which no further shard is begun.
         scored: Shards of originals that were scored before the cache was created.
+        show: Shows the progress.
 
     Raises:
         DifferentCacheError: If the cache is not of the target's identity, or cut differently.
     """
     writer.check_same(target.draft)
     began = time.monotonic()
-    with Committer(writer, scorer.made) as committer:
+    wanted = {kind: target.rows(kind) for kind in KINDS}
+    complete = True
+    with (
+        Committer(writer, scorer.made) as committer,
+        show(sum(wanted.values()), "teacher", "rows") as bar,
+    ):
         for rows, columns in (scored or {}).items():
             committer.put("originals", rows, columns)
         committer.wait()
-        complete = all(_fill(target, kind, scorer, committer, writer, deadline) for kind in KINDS)
-    return Built(committer.rows, committer.rows_lost, time.monotonic() - began, complete)
+        walk = Walk(writer, wanted, committer, bar)
+        for kind, rows, _ in walk:
+            if time.monotonic() >= deadline:
+                complete = False
+                break
+            try:
+                columns = score_shard(
+                    target.identity, target.examples, scorer, kind, rows, walk.scored
+                )
+            except OvertakenError:
+                continue
+            committer.put(kind, rows, columns)
+    lost = committer.rows_lost + walk.rows_abandoned
+    return Built(committer.rows, lost, time.monotonic() - began, complete)
 
 
 def create(
@@ -116,47 +158,6 @@ def create(
     }
     accept(_validation_logits(identity, scored))
     return CacheWriter.create(target.root, target.draft, target.examples, files), scored
-
-
-def _fill(
-    target: Target,
-    kind: KindName,
-    scorer: Scorer,
-    committer: Committer,
-    writer: CacheWriter,
-    deadline: float,
-) -> bool:
-    """Compute a kind's missing shards; False if the deadline came first."""
-    wanted = target.rows(kind)
-    with progress(wanted, f"teacher, {kind}", "rows") as step:
-        step(wanted - _count(writer.gaps(kind, wanted)))
-        for rows in _walk(writer, kind, wanted, committer):
-            if time.monotonic() >= deadline:
-                return False
-            columns = score_shard(target.identity, target.examples, scorer, kind, rows, step)
-            committer.put(kind, rows, columns)
-    return True
-
-
-def _walk(
-    writer: CacheWriter, kind: KindName, wanted: int, committer: Committer
-) -> Iterator[RowRange]:
-    """Give the missing shards, in order until another builder is met, then in an own order.
-
-    Without locks, builders that walk the same way would compute the same shards. Nothing is assumed
-    about the others: after each round the disk is looked at again, until no gap is left.
-    """
-    shuffled = np.random.default_rng()  # of no consequence for any byte: only who computes what
-    while gaps := writer.gaps(kind, wanted):
-        if committer.met_others:
-            shuffled.shuffle(gaps)
-        for rows in gaps:
-            if writer.is_committed(kind, rows[0]):
-                committer.met_others = True
-                break
-            yield rows
-        committer.wait()
-        writer.refresh()
 
 
 def _count(gaps: list[RowRange]) -> int:

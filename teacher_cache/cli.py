@@ -123,6 +123,7 @@ def cache_teacher() -> None:
     help="Number format of the teacher's pass.",
 )
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, …", show_default=True)
+@click.option("--devices", type=Words(), help="One builder each: all, 0,1,3 (CUDA), cpu,cpu, …")
 @click.option("--batch-tokens", type=int, help="Rows x positions per batch. [default: by device]")
 @click.option("--shard-rows", type=int, help="Rows per shard. [default: 4096]")
 @click.option(

@@ -21,6 +21,7 @@ from mixkd.shared.models.quietly import quiet
 from mixkd.shared.options import check, check_choice, check_count
 from mixkd.shared.output import check_output, filled_aside
 from mixkd.teacher_cache.data.load import DataSpec
+from mixkd.teacher_cache.options import folder_of
 
 if TYPE_CHECKING:
     from mixkd.teacher_cache.data.objects import AnyData
@@ -62,7 +63,7 @@ class FinetuneOptions:
     dtype: str = "auto"
 
     def __post_init__(self) -> None:
-        _ = self.data_spec  # which checks itself
+        _ = self.data_spec, self.out_folder  # which check themselves
         for name, least in (("epochs", 1), ("batch_size", 1), ("max_length", 1), ("seed", 0)):
             check_count(name, getattr(self, name), least)
         rate = self.learning_rate
@@ -77,7 +78,7 @@ class FinetuneOptions:
 
     @property
     def out_folder(self) -> Path:
-        return Path(self.out) if self.out else Path("teachers") / self.task
+        return folder_of("teachers", self.task, self.out)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 SHARD_FORMATS = ("arrow", "hdf5")
 LOGITS_DTYPES = ("float32", "float16")
 DTYPES = ("auto", *NUMBER_FORMATS)
+DEVICE = re.compile(r"\d{1,4}|cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,10 @@ class BuildOptions:
     None means "what the cache in `--out` has, else the default": a cache can be extended without
     saying again how it was built, and what is said again is compared with it. `data` may also be a
     `Dataset` or `DatasetDict` of `datasets`.
+
+    Attributes:
+        devices: A builder each: `("all",)`, numbers of CUDA devices, or names such as `cpu`.
+        time_limit_s: From the start of the command; 0 computes nothing and seals what is complete.
 
     Raises:
         UsageError: On construction, naming the option.
@@ -49,6 +56,7 @@ class BuildOptions:
     logits_dtype: str | None = None
     dtype: str = "auto"
     device: str = "auto"
+    devices: tuple[str, ...] | None = None
     batch_tokens: int | None = None
     shard_rows: int | None = None
     student_layers: tuple[int, ...] | None = None
@@ -64,6 +72,15 @@ class BuildOptions:
                 check_count(name, count, least, "give another number, or leave it out")
         if self.beta is not None:
             check("beta", self.beta, 0 < self.beta <= 1000, "a number in (0, 1000]", "try 0.4")
+        for layers in self.student_layers or ():
+            check_count("student_layers", layers, 1, "give depths such as 3,6, or none")
+        if (score := self.min_teacher_score) is not None:
+            check("min_teacher_score", score, math.isfinite(score), "a number", "try 0.8")
+        if (limit := self.time_limit_s) is not None:
+            valid = math.isfinite(limit) and limit >= 0
+            check("--time-limit", limit, valid, "a duration", "try 2h, or leave it out")
+        if self.devices is not None:
+            self._check_devices(self.devices)
         for name, choices in (
             ("format", SHARD_FORMATS),
             ("mask", MASK_RULES),
@@ -72,13 +89,14 @@ class BuildOptions:
         ):
             if (choice := getattr(self, name)) is not None:
                 check_choice(name, choice, choices)
+        _ = self.root
         if self.names_data:
             _ = self.data_spec  # which checks itself
 
     @property
     def root(self) -> Path:
         """The cache's folder."""
-        return Path(self.out) if self.out else Path("shards") / self.task
+        return folder_of("shards", self.task, self.out)
 
     @property
     def data_spec(self) -> DataSpec:
@@ -90,3 +108,33 @@ class BuildOptions:
         """Whether an option says what the examples are, so that they must be read and compared."""
         chosen = self.data is not None or self.subset is not None
         return chosen or bool(self.text_columns or self.label_column or self.label_names)
+
+    def _check_devices(self, devices: tuple[str, ...]) -> None:
+        known = devices == ("all",) or (bool(devices) and all(map(DEVICE.fullmatch, devices)))
+        cuda = [name for name in devices if name != "cpu"]
+        check(
+            "devices",
+            ",".join(devices),
+            known and len({*cuda}) == len(cuda),
+            "all, different numbers of CUDA devices such as 0,1,3, or cpu,cpu",
+            "name each device once, or leave it out",
+        )
+        alone = "use --devices for one builder per device, --device for one builder"
+        check("device", self.device, self.device == "auto", "none beside --devices", alone)
+        given = self.data is None or isinstance(self.data, str | Path)
+        by_name = "each builder reads the data: save them to a file or folder, or use one device"
+        check("devices", "data in memory", given, "data in a file, a folder or the Hub", by_name)
+
+
+def folder_of(parent: str, task: str, out: str | Path | None) -> Path:
+    """Return the folder that a command fills: `out`, else one of the task's name in `parent`.
+
+    Raises:
+        UsageError: If the name leads somewhere else.
+    """
+    if out:
+        return Path(out)
+    plain = task not in ("", ".", "..") and not {*"/\\\0"} & {*task}
+    expected = f"a plain name, since it names the folder {parent}/TASK"
+    check("task", repr(task), plain, expected, "give another name, or say --out FOLDER")
+    return Path(parent) / task

@@ -9,7 +9,7 @@ from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.claims import Finding, Reported, Unchecked, claims_of
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.rerun import rerun
-from mixkd.shared.errors import DeviceMemoryError, LogitsError, ModelError
+from mixkd.shared.errors import LogitsError, ModelError
 from mixkd.shared.metrics import REGRESSION
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.models.checkpoint import label_names
@@ -52,12 +52,7 @@ def compare_with_teacher(
     teacher = origin.load(identity.teacher.columns, identity.mixup.mask, longest, device)
     yield from compare_tokenizer(cache, origin.tokenizer())
     yield from compare_starts(cache, teacher.model)
-    try:
-        yield from _logits(cache, origin, teacher, rows)
-    except DeviceMemoryError as error:
-        raise DeviceMemoryError(
-            error.where, expected=error.expected, found=error.found, do="use --device cpu"
-        ) from error
+    yield from _logits(cache, origin, teacher, rows)
 
 
 def _label_order(cache: Cache, origin: TeacherOrigin) -> Iterator[Reported]:

@@ -8,24 +8,28 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from mixkd.shared import publish
-from mixkd.shared.cache.facts import CacheFacts, cache_facts
+from mixkd.shared.cache.facts import cache_facts
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.records import Made
+from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.json_values import dumps
 from mixkd.shared.models.tokenizer import tokenizer_files
-from mixkd.teacher_cache.build import Built, Target, build, create
+from mixkd.shared.options import check
+from mixkd.shared.progress import ShowProgress, progress
+from mixkd.teacher_cache.build import Target, build, create
+from mixkd.teacher_cache.builders import build_on_devices
 from mixkd.teacher_cache.estimate import log_estimate
 from mixkd.teacher_cache.gate import Gate
 from mixkd.teacher_cache.options import BuildOptions
 from mixkd.teacher_cache.origin import TeacherInMemory
 from mixkd.teacher_cache.prepare import Prepared, prepare
+from mixkd.teacher_cache.results import BuildResult, RunFacts
 from mixkd.teacher_cache.scorer import choose_dtype, scorer_of
 from mixkd.teacher_cache.scoring import Scorer
 from mixkd.teacher_cache.starts import student_depths, student_start
@@ -35,43 +39,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RunFacts:
-    """What one run of the builder did; kept under `runs/`."""
-
-    rows: int
-    rows_lost: int
-    seconds: float
-    rows_per_second: float
-    complete: bool
-    made: Made
-
-    @classmethod
-    def of(cls, built: Built, made: Made) -> RunFacts:
-        """Return the facts about a pass."""
-        rate = round(built.rows / built.seconds, 3)
-        seconds = round(built.seconds, 3)
-        return cls(built.rows, built.rows_lost, seconds, rate, built.complete, made)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        plain: dict[str, Any] = msgspec.to_builtins(asdict(self))
-        return plain
-
-
-@dataclass(frozen=True, slots=True)
-class BuildResult:
-    """A cache in numbers, and what this run added; `run` is None where nothing was missing."""
-
-    cache: CacheFacts
-    run: RunFacts | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values: the cache's, and the run's under `run`."""
-        run = {"run": self.run.to_json()} if self.run else {}
-        return {**self.cache.to_json(), **run}
 
 
 def build_cache(
@@ -89,35 +56,58 @@ def build_cache(
     Raises:
         MixkdError: Of a class that names what is wrong; nothing that existed is overwritten.
     """
-    given = TeacherInMemory(model, tokenizer, options.teacher or "the teacher") if model else None
+    if options.devices is None:
+        name = options.teacher or "the teacher"
+        run = run_builder(options, TeacherInMemory(model, tokenizer, name) if model else None)
+    else:
+        found = "several devices, for a teacher in memory"
+        one = "several devices load the teacher from a folder or the Hub: give options.teacher"
+        check("devices", found, model is None, "none", one)
+        run = build_on_devices(options)
+    if options.dry_run:
+        return None
+    if run and not run.complete:
+        log.info("the time limit came first; the same command continues")
+    if run and run.rows_lost:
+        log.info("%d rows were computed by another builder as well", run.rows_lost)
+    CacheWriter.open(options.root).seal()
+    return BuildResult(cache_facts(Cache.open(options.root)), run)
+
+
+def run_builder(
+    options: BuildOptions, given: TeacherInMemory | None = None, show: ShowProgress = progress
+) -> RunFacts | None:
+    """Do what `build_cache` does, but for the seal.
+
+    Args:
+        show: Shows the progress.
+
+    Returns:
+        What was done; None if nothing was missing, and after a dry run.
+    """
+    limit = options.time_limit_s
+    deadline = float("inf") if limit is None else time.monotonic() + limit
     prepared = prepare(options, given)
     target, writer = prepared.target, prepared.writer
+    target.check_length()
     missing = target.missing(writer) if writer else target.rows("originals") + target.pairs
     if writer and not missing:
         present = max((record.stop for record in writer.records("pairs")), default=0)
         asked = "%s holds %d pairs, %d were asked for: nothing to do"
         log.info(asked, target.root, present, target.pairs)
-        writer.seal()
-        return BuildResult(cache_facts(Cache.open(target.root)))
+        return None
     teacher, scorer, target = _load(options, prepared)
     log_estimate(target, scorer, missing)
     if options.dry_run:
         return None
-    limit = options.time_limit_s
-    deadline = time.monotonic() + limit if limit else float("inf")
     scored = None
     if not writer:
         files = _new_files(options, prepared, teacher)
         writer, scored = create(target, scorer, files, _gate(options, prepared))
-    built = build(target, scorer, writer, deadline, scored)
-    if not built.complete:
-        log.info("the time limit came first; the same command continues")
-    if built.rows_lost:
-        log.info("%d rows were computed by another builder as well", built.rows_lost)
-    writer.seal()
+    built = build(target, scorer, writer, deadline, scored, show)
     done = RunFacts.of(built, scorer.made)
     _note_run(target.root, done)
-    return BuildResult(cache_facts(Cache.open(target.root)), done)
+    return done
 
 
 def _load(options: BuildOptions, prepared: Prepared) -> tuple[Teacher, Scorer, Target]:

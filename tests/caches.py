@@ -26,6 +26,7 @@ from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.examples import Examples
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.shared.mixup import MixBatch
+from mixkd.shared.progress import ShowProgress, progress
 from mixkd.teacher_cache import build as product
 from mixkd.teacher_cache.build import Built, Target
 from mixkd.teacher_cache.scoring import Scorer
@@ -173,14 +174,20 @@ def job(
     )
 
 
-def build(made: Job, score: Score, accept: Accept, deadline: float = float("inf")) -> Built:
+def build(
+    made: Job,
+    score: Score,
+    accept: Accept,
+    deadline: float = float("inf"),
+    show: ShowProgress = progress,
+) -> Built:
     """Build, continue or extend, as the command does once it has a teacher."""
     scorer, scored = made.scorer(score), None
     if CacheFolder(made.root).exists():
         writer = CacheWriter.open(made.root)
     else:
         writer, scored = product.create(made.target, scorer, made.files, accept)
-    return product.build(made.target, scorer, writer, deadline, scored)
+    return product.build(made.target, scorer, writer, deadline, scored, show)
 
 
 def seal(root: Path) -> Seal:

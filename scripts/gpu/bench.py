@@ -112,6 +112,13 @@ class Bench:
     def root(self, name: str) -> Path:
         return self.folder / f"cache-{name}"
 
+    def verify(self, name: str) -> None:
+        """Compare all that a cache says with the teacher, which runs on the CPU."""
+        from mixkd.teacher_cache.verify import verify_claims
+
+        found = verify_claims(self.root(name), teacher=str(self.teacher), rows=64, device="cpu")
+        require(not found.wrong, "; ".join(finding.message for finding in found.wrong[:3]))
+
     def built(self, dtype: str) -> RunFacts:
         """Build the cache of a number format, once."""
         if dtype not in self.made:

@@ -18,7 +18,6 @@ from scripts.gpu.steps import NotTested, Numbers, Step, require
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERRIDE = "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"
-RERUN_ROWS = 64
 ROWS_COMPARED = 32
 ATTENTION = ("flash", "fmha", "sdpa", "efficient_attention")  # in the names of kernels
 
@@ -140,10 +139,8 @@ def cache_in_auto(bench: Bench) -> Numbers:
 
 
 def _cache_and_student(bench: Bench, dtype: str) -> Numbers:
-    from mixkd.teacher_cache.rerun import verify_with_teacher
-
     run = bench.built(dtype)
-    wrong: list[Any] = verify_with_teacher(bench.root(dtype), str(bench.teacher), RERUN_ROWS, "cpu")
+    bench.verify(dtype)
     losses: list[float] = []
     student = bench.student(dtype, losses, dtype=dtype)
     numbers = {
@@ -155,7 +152,6 @@ def _cache_and_student(bench: Bench, dtype: str) -> Numbers:
         "student_seconds": round(student.seconds, 2),
         "last_loss": round(losses[-1], 4),
     }
-    require(not wrong, "; ".join(finding.message for finding in wrong[:3]))
     require(bool(losses) and all(map(math.isfinite, losses)), f"losses are {losses}")
     return numbers
 

@@ -121,11 +121,8 @@ def two_builds(bench: Bench) -> Numbers:
 
 def float16(bench: Bench) -> Numbers:
     """A float16 cache agrees with the CPU's rerun in float32"""
-    from mixkd.teacher_cache.rerun import verify_with_teacher
-
     run = bench.build("float16", dtype="float16")
-    wrong: list[Any] = verify_with_teacher(bench.root("float16"), str(bench.teacher), 32, "cpu")
-    require(not wrong, "; ".join(finding.message for finding in wrong[:3]))
+    bench.verify("float16")
     return {"dtype": run.made.dtype, "rows_per_second": run.rows_per_second}
 
 
@@ -194,24 +191,15 @@ def peak_memory(bench: Bench) -> Numbers:
 
 
 def two_cards(bench: Bench) -> Numbers:
-    """Two builders of one machine take a card each and agree with the CPU's rerun"""
+    """One builder per card makes a cache that agrees with the CPU's rerun"""
     bench.needs_card()
     import torch
 
-    from mixkd.teacher_cache.rerun import verify_with_teacher
-
-    if torch.cuda.device_count() < 2:
+    if (count := torch.cuda.device_count()) < 2:
         raise NotTested("there is one CUDA device")
-    arguments = _build_arguments(bench, "two", "float32")
-    builders = [
-        _command("teacher_cache", arguments, LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE="2")
-        for rank in range(2)
-    ]
-    codes = [builder.wait(TIMEOUT_S) for builder in builders]
-    require(codes == [0, 0], f"the builders ended with {codes}")
-    wrong: list[Any] = verify_with_teacher(bench.root("two"), str(bench.teacher), 32, "cpu")
-    require(not wrong, "; ".join(finding.message for finding in wrong[:3]))
-    return {"builders": len(builders)}
+    run = bench.build("all", devices=("all",), dtype="float32")
+    bench.verify("all")
+    return {"builders": count, "rows_per_second": run.rows_per_second}
 
 
 def sigterm(bench: Bench) -> Numbers:
@@ -220,7 +208,7 @@ def sigterm(bench: Bench) -> Numbers:
     out = bench.folder / "student-signal"
     arguments = ["--cache", str(bench.root("float32")), "--out", str(out), "--dtype", "float32"]
     arguments += ["--epochs", "40", "--log-steps", "1"]
-    with _command("student_train", arguments, stderr=subprocess.PIPE) as running:
+    with _training(arguments) as running:
         said: Iterable[str] = running.stderr or ()
         for line in said:
             if "step 1/" in line:
@@ -244,23 +232,13 @@ def _finetune(bench: Bench, kind: Any, model: Path, out: Path, batch_size: int) 
     )
 
 
-def _build_arguments(bench: Bench, name: str, dtype: str) -> list[str]:
-    return [
-        *("--task", "synthetic", "--pairs", str(bench.pairs), "--data", str(bench.data)),
-        *("--text-columns", "text", "--teacher", str(bench.teacher), "--dtype", dtype),
-        *("--out", str(bench.root(name)), "--min-teacher-score", "0"),
-    ]
-
-
-def _command(
-    package: str, arguments: list[str], stderr: int | None = None, **environment: str
-) -> subprocess.Popen[str]:
-    """Start one of the commands."""
+def _training(arguments: list[str]) -> subprocess.Popen[str]:
+    """Start a training as a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", f"mixkd.{package}.cli", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        [sys.executable, "-m", "mixkd.student_train.cli", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
-        stderr=stderr,
+        stderr=subprocess.PIPE,
         text=True,
     )
 

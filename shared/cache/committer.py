@@ -20,13 +20,11 @@ class Committer:
     Attributes:
         rows: Rows committed.
         rows_lost: Rows computed that another builder committed first.
-        met_others: Whether another builder was noticed.
     """
 
     def __init__(self, writer: CacheWriter, made: Made) -> None:
         self.rows = 0
         self.rows_lost = 0
-        self.met_others = False
         self._writer = writer
         self._made = made
         self._thread = ThreadPoolExecutor(1, "committer")
@@ -70,4 +68,3 @@ class Committer:
             self.rows += rows[1] - rows[0]
         else:
             self.rows_lost += rows[1] - rows[0]
-            self.met_others = True

@@ -20,8 +20,9 @@ pytestmark = pytest.mark.timeout(600)  # processes that import torch, on a busy 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(*words: str, folder: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def start(*words: str, folder: Path, **more: str) -> subprocess.Popen[str]:
+    """Start a command in `folder`, with `more` in its environment."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
     return subprocess.Popen(
         [sys.executable, "-m", "mixkd.teacher_cache.cli", *words],
         cwd=folder,
@@ -87,6 +88,8 @@ def test_a_narrow_terminal_a_strange_folder_and_no_reader(
         (("--task", "unheard", "--pairs", "1"), 2, "expected"),
         (("--task", "t", "--pairs", "1", "--teacher-labels", "a,b"), 2, "whole numbers"),
         (("--task", "t", "--pairs", "1", "--time-limit", "soon"), 2, "duration"),
+        (("--task", "../x", "--data", "d", "--pairs", "1"), 2, "--task: expected a plain name"),
+        (("--task", "t", "--data", "d", "--pairs", "1", "--devices", "7"), 2, "0 CUDA devices"),
         (("--task", "t", "--pairs", "1", "--format", "zip"), 2, "not one of 'arrow', 'hdf5'"),
         (("--task", "t", "--pairs", "1", "--mask", "both"), 2, "not one of 'union', 'heavier'"),
         (("--task", "t", "--pairs", "1", "--logits-dtype", "int8"), 2, "'float32', 'float16'"),

@@ -15,8 +15,8 @@ from mixkd.shared.errors import DeviceMemoryError
 from mixkd.teacher_cache import training
 from mixkd.teacher_cache.finetune import FinetuneOptions, finetune
 from mixkd.teacher_cache.options import BuildOptions
-from mixkd.teacher_cache.rerun import verify_with_teacher
 from mixkd.teacher_cache.run import build_cache
+from mixkd.teacher_cache.verify import verify_claims
 from tests import miniature
 from tests.conftest import Tally
 
@@ -80,7 +80,7 @@ def test_verify_proposes_no_option_that_it_has_not(
 
     monkeypatch.setattr(BertForSequenceClassification, "forward", full)
     with pytest.raises(DeviceMemoryError, match="tokens, found out of memory") as caught:
-        verify_with_teacher(root, str(good_teacher), 16, "cpu")
+        verify_claims(root, teacher=str(good_teacher), rows=16, device="cpu")
     assert "--" not in caught.value.do
 
 

@@ -17,8 +17,8 @@ from mixkd.shared.models.device import resolve_device
 from mixkd.shared.models.locate import locate
 from mixkd.shared.models.tokenizer import load_tokenizer
 from mixkd.teacher_cache.options import BuildOptions
-from mixkd.teacher_cache.rerun import verify_with_teacher
 from mixkd.teacher_cache.run import build_cache
+from mixkd.teacher_cache.verify import verify_claims
 from tests.cards import Tf32Card, cards
 from tests.conftest import Tally
 
@@ -135,7 +135,7 @@ def test_a_cache_from_a_card_with_tf32_is_the_teachers(
                 dtype="float32",
             )
         )
-    wrong = verify_with_teacher(root, str(good_teacher), 100, "cpu")
+    wrong = verify_claims(root, teacher=str(good_teacher), rows=100, device="cpu").wrong
     assert bool(card.rounded) != chosen
     assert bool(wrong) != chosen
     tally("simulated GPU checks", 1)
