@@ -88,7 +88,7 @@ def test_the_table_compares_teacher_and_student(cache: Path, tmp_path: Path) -> 
         (["--cache", "pyproject.toml"], 1, "expected the folder of a cache"),
         (["--cache", "tests"], 1, "expected a seal, found none"),
         ([], 2, "Missing option '--cache'"),
-        (["--cache", "x", "--epochs", "0"], 2, "error: --epochs: expected a number from 1 on"),
+        (["--cache", "x", "--epochs", "0"], 2, "error: --epochs: expected a number from 1 to"),
         (["--cache", "x", "--method", "magic"], 2, "'magic' is not one of"),
         (["--cache", "x", "--epochs", "many"], 2, "'many' is not a valid integer"),
     ],
