@@ -7,6 +7,7 @@ put in place, and its folder is synced. Nothing else in the project writes into 
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 import re
 import secrets
@@ -41,7 +42,7 @@ def folder(path: Path) -> None:
             ) from None
         return
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
     sync_folder(path.parent)
 
 
@@ -107,6 +108,27 @@ def move(path: Path, target: Path) -> None:
     sync_folder(path.parent)
 
 
+def place(path: Path, target: Path) -> None:
+    """Put a settled file at `target` too, which another file there keeps from happening.
+
+    Raises:
+        OutputError: If something else has that name; the same content there is fine.
+    """
+    try:
+        _link(path, target)
+    except FileExistsError:
+        if not _same_content(path, target):
+            raise OutputError(
+                target,
+                expected="no such file, or what is to be written there",
+                found="a different one",
+                do="move it away, then run the same command again: it continues",
+            ) from None
+    except OSError as error:
+        raise _disk(target, error) from None
+    sync_folder(target.parent)
+
+
 def remove(path: Path) -> None:
     """Remove a file that nobody needs, durably; one that is gone already is fine."""
     _remove(path)
@@ -134,12 +156,25 @@ def settle(folder: Path) -> None:
 def check_writable(root: Path) -> None:
     """Fail now, rather than after the work, if nothing can be written below `root`."""
     above = root
-    while not above.exists() and above != above.parent:
-        above = above.parent
+    try:
+        while not above.exists() and above != above.parent:
+            above = above.parent
+    except OSError as error:
+        raise unwritable(root, error) from None
     if not above.is_dir():
         raise OutputError(above, expected="a folder", found="a file", do="choose another --out")
     if not os.access(above, os.W_OK | os.X_OK):
-        raise _unwritable(above, PermissionError(errno.EACCES, "no permission to write"))
+        raise unwritable(above, PermissionError(errno.EACCES, "no permission to write"))
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """Return the error for an output that cannot be written."""
+    return OutputError(
+        path,
+        expected="a folder that can be written",
+        found=error.strerror or str(error),
+        do="choose another --out or change its permissions",
+    )
 
 
 def temporary_beside(path: Path) -> Path:
@@ -149,6 +184,13 @@ def temporary_beside(path: Path) -> Path:
 
 def is_temporary(name: str) -> bool:
     return TEMPORARY.fullmatch(name) is not None
+
+
+def _same_content(path: Path, target: Path) -> bool:
+    try:
+        return not target.is_symlink() and filecmp.cmp(path, target, shallow=False)
+    except OSError as error:
+        raise _disk(target, error) from None
 
 
 def _content(path: Path, limit_bytes: int) -> bytes:
@@ -259,13 +301,4 @@ def _disk(path: Path, error: OSError) -> DiskError:
         expected="to write it durably",
         found=error.strerror or str(error),
         do="free space or repair the disk, then run the same command again: it continues",
-    )
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        path,
-        expected="a folder that can be written",
-        found=error.strerror or str(error),
-        do="choose another --out or change its permissions",
     )
