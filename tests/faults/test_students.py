@@ -1,0 +1,51 @@
+"""A student's run is killed, or refused by its disk, at every operation: nothing is lost.
+
+After each fault there is a whole student or none, a named error on one line, and `--resume` ends in
+the very folder of a run that was never disturbed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import tiers
+from tests.conftest import Tally
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ("kill:3:20", "kill:146:1", "full:8:40", "failing:20:45", "short:11:50", "limit:0:3")
+KILLS = [f"kill:{start}:2" for start in range(2)]
+REFUSALS = ["full:0:8", "failing:2:12", "short:4:20", "limit:0:1"]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        tiers.sample(SAMPLE, id="sample"),
+        tiers.slow(KILLS[:1], id="even kills"),
+        tiers.slow(KILLS[1:], id="odd kills"),
+        tiers.slow(REFUSALS, id="refusals"),
+    ],
+)
+def test_faults_at_operations_of_a_run(
+    student_cache: Path, tmp_path: Path, wanted: list[str], tally: Tally
+) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "tests.faults.students", student_cache, tmp_path, *wanted],
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=850,
+    )
+    assert found.returncode == 0, found.stderr
+    said = json.loads(found.stdout)
+    assert said["wrong"] == []
+    assert said["points"] > 120
+    tally("student faults survived", said["faults"])
