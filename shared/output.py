@@ -71,7 +71,7 @@ class Claim:
                 self.out,
                 expected="the folder that this run claimed",
                 found="that it was moved or removed",
-                do="put it back, then run the same command again",
+                do="put it back, then continue with --resume",
             )
 
 

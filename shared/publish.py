@@ -30,10 +30,10 @@ Check = Callable[[bytes], None]
 
 def folder(path: Path) -> None:
     """Create a folder and those above it, each durably."""
-    if path.is_dir():
-        return
-    folder(path.parent)
     try:
+        if path.is_dir():
+            return
+        folder(path.parent)
         os.mkdir(path)
     except FileExistsError:
         if not path.is_dir():

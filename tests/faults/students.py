@@ -129,10 +129,13 @@ class Faults:
         if (out / "config.json").exists() and content(out, but="checkpoints") != self.expected:
             yield "a student that is not whole"
         newest = checkpoints.newest(out)
-        if newest is not None:
-            checkpoints.read(newest)
-            for name in (checkpoints.MODEL, checkpoints.OPTIMIZER, checkpoints.RANDOM):
-                torch.load(newest / name, weights_only=True)
+        try:
+            if newest is not None:
+                checkpoints.read(newest)
+                for name in (checkpoints.MODEL, checkpoints.OPTIMIZER, checkpoints.RANDOM):
+                    torch.load(newest / name, weights_only=True)
+        except (MixkdError, OSError, RuntimeError) as error:
+            yield f"a checkpoint that does not load: {error}"
 
     def wrong_in_the_end(self) -> Iterator[str]:
         """`--resume` gives the very folder of a run that was never disturbed."""

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,8 +36,21 @@ REFUSALS = ["full:0:8", "failing:2:12", "short:4:20", "limit:0:1"]
 def test_faults_at_operations_of_a_run(
     student_cache: Path, tmp_path: Path, wanted: list[str], tally: Tally
 ) -> None:
+    said = run("tests.faults.students", student_cache, tmp_path, *wanted)
+    assert said["wrong"] == []
+    assert said["points"] > 120
+    tally("student faults survived", said["faults"])
+
+
+def test_runs_that_meet_in_one_folder(student_cache: Path, tmp_path: Path) -> None:
+    """One of two goes on; a killed one leaves no claim; nothing that appears is overwritten."""
+    assert run("tests.faults.meeting", student_cache, tmp_path) == []
+
+
+def run(module: str, *arguments: object) -> Any:
+    """What a module prints as JSON."""
     found = subprocess.run(
-        [sys.executable, "-m", "tests.faults.students", student_cache, tmp_path, *wanted],
+        [sys.executable, "-m", module, *map(str, arguments)],
         check=False,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -45,7 +59,4 @@ def test_faults_at_operations_of_a_run(
         timeout=850,
     )
     assert found.returncode == 0, found.stderr
-    said = json.loads(found.stdout)
-    assert said["wrong"] == []
-    assert said["points"] > 120
-    tally("student faults survived", said["faults"])
+    return json.loads(found.stdout)
