@@ -17,7 +17,7 @@ from mixkd.student_train.trackers import check_trackers, project
 
 MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 DISTRIBUTED = {"NO", "MULTI_CPU", "MULTI_GPU"}
-TRUE = {"1", "true", "yes", "on", "t", "y"}
+OFF = {"", "0", "false", "no", "off", "f", "n"}
 # What accelerate would build in place of one student per process.
 REFUSED = {
     "ACCELERATE_USE_FSDP": "sharded weights",
@@ -25,6 +25,7 @@ REFUSED = {
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
     "ACCELERATE_USE_PARALLELISM_CONFIG": "other kinds of parallelism",
     "ACCELERATE_USE_SAGEMAKER": "SageMaker",
+    "ACCELERATE_FP8_BACKEND": "layers in float8",
 }
 
 
@@ -62,10 +63,10 @@ def make_accelerator(options: TrainOptions) -> Accelerator:
 def _check_environment() -> None:
     for name, what in REFUSED.items():
         value = os.environ.get(name, "")
-        if value.lower() in TRUE:
+        if value.lower() not in OFF:
             raise UsageError(
                 name,
-                expected="processes that each hold the whole student",
+                expected="processes that each hold the whole student as it is",
                 found=f"{value}, which asks accelerate for {what}",
                 do="unset it, or choose multi-GPU or none in accelerate config",
             )
