@@ -58,7 +58,11 @@ def train(options: TrainOptions, observe: Observe | None = None) -> TrainResult 
     """
     accelerator = make_accelerator(options)
     with output.claimed(accelerator, options.out_folder, options.resume) as check_claim:
-        return _run(options, accelerator, check_claim, observe)
+        result = _run(options, accelerator, check_claim, observe)
+    # What wraps the student goes before the processes part: freed later, it would wait for them.
+    accelerator.free_memory()
+    end_trackers(accelerator)
+    return result if accelerator.is_main_process else None
 
 
 def _run(
@@ -66,7 +70,7 @@ def _run(
     accelerator: Accelerator,
     check_claim: Callable[[], None],
     observe: Observe | None,
-) -> TrainResult | None:
+) -> TrainResult:
     """Train in a folder that is claimed."""
     out = options.out_folder
     start_trackers(accelerator, options)
@@ -141,8 +145,7 @@ def _run(
         output.finish(out, lambda folder: _write(folder, setup.start, result))
 
     by_main(accelerator, finish)
-    end_trackers(accelerator)
-    return result if accelerator.is_main_process else None
+    return result
 
 
 def forward(model: Any, batch: Batch, device: torch.device) -> dict[Part, Rows]:

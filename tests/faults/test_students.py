@@ -47,6 +47,28 @@ def test_runs_that_meet_in_one_folder(student_cache: Path, tmp_path: Path) -> No
     assert run("tests.faults.meeting", student_cache, tmp_path) == []
 
 
+@pytest.mark.timeout(900)
+def test_processes_fail_together(student_cache: Path, tmp_path: Path) -> None:
+    """Two that see different folders, or of which one fails, both end with the same error."""
+    found = run("tests.faults.nodes", student_cache, tmp_path)
+    expected = {
+        "stop": "stopped",
+        "no checkpoint": "process 1: expected checkpoint step-00000010, as in process 0, found n",
+        "other checkpoint": "step-00000010, as in process 0, found step-00000020",
+        "other step": "process 1: expected step 10, as in process 0, found 9",
+        "other settings": "the run began with: seed 0, found seed 1",
+        "no cache": "elsewhere/MANIFEST.json: expected a seal, found none",
+        "unfinished": "shared: expected a new folder, found an unfinished run",
+        "full disk": "expected to write it, found No space left on device",
+        "resume": "done",
+        "finished": "found a finished student",
+    }
+    assert found.keys() == expected.keys()
+    for name, (first, second) in found.items():
+        assert first == second, name
+        assert expected[name] in first, name
+
+
 def run(module: str, *arguments: object) -> Any:
     """What a module prints as JSON."""
     found = subprocess.run(
