@@ -59,7 +59,8 @@ def train(options: TrainOptions, observe: Observe | None = None) -> TrainResult 
     accelerator = make_accelerator(options)
     with output.claimed(accelerator, options.out_folder, options.resume) as check_claim:
         result = _run(options, accelerator, check_claim, observe)
-    # What wraps the student goes before the processes part: freed later, it would wait for them.
+    # DistributedDataParallel goes before its process group does: freed later, it would wait for the
+    # group's threads, which wait for Python's lock.
     accelerator.free_memory()
     end_trackers(accelerator)
     return result if accelerator.is_main_process else None

@@ -19,7 +19,7 @@ from tests import tiers
 from tests.conftest import Tally
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = ("kill:3:20", "kill:146:1", "full:8:40", "failing:20:45", "short:11:50", "limit:0:3")
+SAMPLE = ("kill:3:28", "kill:146:1", "full:8:60", "failing:20:60", "short:11:80", "limit:0:3")
 KILLS = [f"kill:{start}:2" for start in range(2)]
 REFUSALS = ["full:0:8", "failing:2:12", "short:4:20", "limit:0:1"]
 
@@ -47,6 +47,7 @@ def test_runs_that_meet_in_one_folder(student_cache: Path, tmp_path: Path) -> No
     assert run("tests.faults.meeting", student_cache, tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_processes_fail_together(student_cache: Path, tmp_path: Path) -> None:
     """Two that see different folders, or of which one fails, both end with the same error."""
