@@ -66,6 +66,24 @@ class OpenFolder:
         if other.path != self.path:
             self.sync()
 
+    def link(self, name: str, other: OpenFolder, other_name: str) -> None:
+        """Give a file a name in another folder, which fails if something has it.
+
+        Without hard links the file is renamed, under a claim.
+        """
+        try:
+            os.link(
+                name,
+                other_name,
+                src_dir_fd=self.descriptor,
+                dst_dir_fd=other.descriptor,
+                follow_symlinks=False,
+            )
+        except OSError as error:
+            if error.errno not in NO_HARD_LINKS:
+                raise
+            self._rename_under_claim(name, other, other_name)
+
     def remove(self, name: str) -> None:
         """Remove a file; one that is gone already is fine."""
         try:
@@ -184,35 +202,27 @@ class OpenFolder:
             ) from None
 
     def _link(self, temporary: str, name: str) -> None:
-        """Link, which fails if `name` exists; without hard links, rename under a claim."""
-        here = self.descriptor
-        try:
-            os.link(temporary, name, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
-        except OSError as error:
-            if error.errno not in NO_HARD_LINKS:
-                raise
-            self._rename_under_claim(temporary, name)
-        else:
-            self.remove(temporary)
+        self.link(temporary, self, name)
+        self.remove(temporary)
 
-    def _rename_under_claim(self, temporary: str, name: str) -> None:
+    def _rename_under_claim(self, name: str, other: OpenFolder, other_name: str) -> None:
         """Rename where hard links are refused: one builder at a time; a crash leaves the claim."""
-        claim = name + CLAIM_MARK
+        claim = other_name + CLAIM_MARK
         try:
-            os.close(os.open(claim, AS_NEW_FILE, dir_fd=self.descriptor))
+            os.close(os.open(claim, AS_NEW_FILE, dir_fd=other.descriptor))
         except FileExistsError:
             raise DiskError(
-                self.path / claim,
+                other.path / claim,
                 expected="no other builder on a file system without hard links",
                 found="another builder's claim",
                 do="wait for it; if none runs, remove this file",
             ) from None
         try:
-            if self.has(name):
-                raise FileExistsError(name)
-            self._rename(temporary, name)
+            if other.has(other_name):
+                raise FileExistsError(other_name)
+            os.replace(name, other_name, src_dir_fd=self.descriptor, dst_dir_fd=other.descriptor)
         finally:
-            self.remove(claim)
+            other.remove(claim)
 
 
 @contextmanager

@@ -44,6 +44,14 @@ class MixkdError(Exception):
         expected, found = short(self.expected), short(self.found)
         super().__init__(f"{self.where}: expected {expected}, found {found}; {self.do}")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let an error pass between processes, which fail together."""
+        return _again, (type(self), self.where, self.expected, self.found, self.do)
+
+
+def _again(kind: type[MixkdError], where: str, expected: str, found: str, do: str) -> MixkdError:
+    return kind(where, expected=expected, found=found, do=do)
+
 
 class UsageError(MixkdError):
     """An option or a combination of options that makes no sense."""

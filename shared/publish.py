@@ -8,6 +8,7 @@ does goes through `Root`, which follows no link below the cache's folder.
 from __future__ import annotations
 
 import errno
+import filecmp
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,10 +84,10 @@ class Root:
 
 def folder(path: Path) -> None:
     """Create a folder and those above it, each durably."""
-    if path.is_dir():
-        return
-    folder(path.parent)
     try:
+        if path.is_dir():
+            return
+        folder(path.parent)
         os.mkdir(path)
     except FileExistsError:
         if not path.is_dir():
@@ -95,7 +96,7 @@ def folder(path: Path) -> None:
             ) from None
         return
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
     sync_folder(path.parent)
 
 
@@ -107,6 +108,30 @@ def move(path: Path, target: Path) -> None:
             source.move(path.name, other, target.name)
     except OSError as error:
         raise _disk(path, error) from None
+
+
+def place(path: Path, target: Path) -> None:
+    """Put a settled file at `target` too, which another file there keeps from happening.
+
+    Raises:
+        OutputError: If something else has that name; the same content there is fine.
+    """
+    try:
+        with entries.opened(path.parent) as source, entries.opened(target.parent) as other:
+            try:
+                source.link(path.name, other, target.name)
+            finally:
+                other.sync()
+    except FileExistsError:
+        if not _same_content(path, target):
+            raise OutputError(
+                target,
+                expected="no such file, or what is to be written there",
+                found="a different one",
+                do="move it away, then run the same command again: it continues",
+            ) from None
+    except OSError as error:
+        raise _disk(target, error) from None
 
 
 def settle(folder: Path) -> None:
@@ -130,21 +155,37 @@ def settle(folder: Path) -> None:
 def check_writable(root: Path) -> None:
     """Fail now, rather than after the work, if nothing can be written below `root`."""
     above = root
-    while not os.path.exists(above) and above != above.parent:  # noqa: PTH110 - see below
-        above = above.parent
+    try:
+        while not above.exists() and above != above.parent:
+            above = above.parent
+    except OSError as error:
+        raise unwritable(root, error) from None
     if not above.is_dir():
         raise OutputError(above, expected="a folder", found="a file", do="choose another --out")
     if not os.access(above, os.W_OK | os.X_OK):
-        raise _unwritable(above, PermissionError(errno.EACCES, "no permission to write"))
-    # The method of the same name raises an error of its own for these.
-    longest = max((len(os.fsencode(part)) for part in root.parts), default=0)
-    if longest > os.pathconf(above, "PC_NAME_MAX"):
-        raise _unwritable(root, OSError(errno.ENAMETOOLONG, f"a name of {longest} bytes"))
+        raise unwritable(above, PermissionError(errno.EACCES, "no permission to write"))
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """Return the error for an output that cannot be written."""
+    return OutputError(
+        path,
+        expected="a folder that can be written",
+        found=error.strerror or str(error),
+        do="choose another --out or change its permissions",
+    )
 
 
 def temporary_beside(path: Path) -> Path:
     """Make a name that nobody else uses, for what becomes `path` once it is whole."""
     return path.with_name(temporary_name(path.name))
+
+
+def _same_content(path: Path, target: Path) -> bool:
+    try:
+        return not target.is_symlink() and filecmp.cmp(path, target, shallow=False)
+    except OSError as error:
+        raise _disk(target, error) from None
 
 
 def _umask() -> int:
@@ -169,13 +210,4 @@ def _disk(path: Path, error: OSError) -> DiskError:
         expected="to write it durably",
         found=error.strerror or str(error),
         do="free space or repair the disk, then run the same command again: it continues",
-    )
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        path,
-        expected="a folder that can be written",
-        found=error.strerror or str(error),
-        do="choose another --out or change its permissions",
     )

@@ -65,6 +65,15 @@ def sorted_batches(lengths: Lengths, batch_size: int) -> list[Indices]:
     return [by_length[at : at + batch_size] for at in range(0, len(by_length), batch_size)]
 
 
+def scored_at_once(batch_size: int) -> int:
+    """Return the rows to score at once: those that fit where a step fits, 64 at most.
+
+    A step of a student has about as many mixes as originals, and keeps gradients; so whoever runs
+    out of memory can lower `--batch-size` in any case.
+    """
+    return min(SCORED_AT_ONCE, 2 * batch_size)
+
+
 def predictions(
     score: Callable[[MixBatch], Logits],
     examples: Examples,
@@ -72,14 +81,16 @@ def predictions(
     classes: int,
     rank: int = 0,
     world: int = 1,
+    at_once: int = SCORED_AT_ONCE,
 ) -> Logits:
     """Compute the logits of a split, float32 [n, C]; 0 in the rows of other processes.
 
     Args:
         score: A batch of originals -> logits, float32 [B, C].
         rank, world: This process among all; each takes every `world`-th batch.
+        at_once: Rows of a batch, at most.
     """
     logits = np.zeros((len(examples), classes), np.float32)  # [n, C]
-    for rows in sorted_batches(examples.lengths, SCORED_AT_ONCE)[rank::world]:
+    for rows in sorted_batches(examples.lengths, at_once)[rank::world]:
         logits[rows] = score(examples.originals(rows, pad_id))  # [B, C]
     return logits

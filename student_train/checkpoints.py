@@ -1,35 +1,56 @@
 """Checkpoints of a run: everything it needs to continue, private to it, the newest one kept.
 
-    OUT/checkpoints/step-00000500/   accelerate's state (it pickles: read only by the run itself),
+    OUT/checkpoints/step-00000500/   model.pt, optimizer.pt, random.pt (tensors, no foreign classes)
                                      state.json (where the run stands), run.json (its history)
 
-A checkpoint is written under a temporary name and renamed, so that an existing one is complete.
+A checkpoint is written under a temporary name and renamed, so that an existing one is complete. The
+main process writes all of it.
 
 A different number of processes may continue a run: weights, optimizer and order are those of the
-whole run. Only the random states, which draw dropout's masks, are each process's own.
+whole run. Only the random states, which draw dropout's masks, are each process's and device's own.
 """
 
 from __future__ import annotations
 
+import io
 import logging
+import pickle
 import re
 import shutil
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
+from accelerate.utils import gather_object
 
 from mixkd.shared import publish
 from mixkd.shared.errors import DiskError, StateError
 from mixkd.shared.random import Stream, philox_words
 from mixkd.student_train.state import Run, State
+from mixkd.student_train.together import by_main
 
 log = logging.getLogger(__name__)
 FOLDER = "checkpoints"
 STEP = re.compile(r"step-(\d{8,})")
+MODEL, OPTIMIZER, RANDOM = "model.pt", "optimizer.pt", "random.pt"
+STUDENT = ".student"  # the finished student, before its files are put in place
+OWN = re.compile(rf"\.?{STEP.pattern}|{re.escape(STUDENT)}")
 RUN_LIMIT_BYTES = 2**24
+# What torch raises for files that are cut, damaged, or of another model.
+UNREADABLE = (
+    OSError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    pickle.UnpicklingError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +60,36 @@ class Checkpoint:
     folder: Path
     state: State
     run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What changes while a run trains, beside its position.
+
+    Attributes:
+        model, optimizer: As the accelerator wraps them.
+    """
+
+    accelerator: Any
+    model: Any
+    optimizer: Any
+
+    def states(self) -> dict[str, Any]:
+        """Return the content of each file of tensors; every process calls this.
+
+        Names of weights are the student's own: `DistributedDataParallel` puts "module." before
+        each, and one process has no wrapper.
+        """
+        scaler = self.accelerator.scaler
+        processes = gather_object([_random_state(self.accelerator.device)])
+        return {
+            MODEL: self.accelerator.unwrap_model(self.model).state_dict(),
+            OPTIMIZER: {
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": scaler.state_dict() if scaler else {},
+            },
+            RANDOM: {"processes": processes},
+        }
 
 
 def newest(out: Path) -> Path | None:
@@ -81,75 +132,122 @@ def read(folder: Path) -> tuple[State, Run]:
     return state, run
 
 
-def without_wrappers(accelerator: Any) -> None:
-    """Let checkpoints name weights as the student does, whatever wraps it.
-
-    `DistributedDataParallel` puts "module." before each name, and one process has no wrapper.
-    """
-
-    def bare_weights(models: list[Any], weights: list[Any], folder: str) -> None:
-        weights[:] = [accelerator.unwrap_model(model).state_dict() for model in models]
-
-    def bare_models(models: list[Any], folder: str) -> None:
-        models[:] = [accelerator.unwrap_model(model) for model in models]
-
-    accelerator.register_save_state_pre_hook(bare_weights)
-    accelerator.register_load_state_pre_hook(bare_models)
-
-
-def load(accelerator: Any, checkpoint: Checkpoint, seed: int, step: int) -> None:
+def load(trained: Trained, checkpoint: Checkpoint, seed: int) -> None:
     """Restore weights, optimizer and random state; every process calls this.
 
-    A different number of processes has no saved random state for each of them: all start from a
-    function of the run's seed, its step and the process.
+    A different number of processes, or kind of device, has no saved random state for each: all
+    start from a function of the run's seed, its step and the process.
+
+    Raises:
+        StateError: If a file is not what `save` writes.
     """
-    accelerator.load_state(str(checkpoint.folder))
-    before = checkpoint.run.processes
-    if before != accelerator.num_processes:
+    folder, run, accelerator = checkpoint.folder, checkpoint.run, trained.accelerator
+    different = []
+    if run.processes != accelerator.num_processes:
+        numbers = f"({accelerator.num_processes}, before {run.processes})"
+        different.append(f"a different number of processes {numbers}")
+    if run.device != accelerator.device.type:
+        kinds = f"({accelerator.device.type}, before {run.device})"
+        different.append(f"a different kind of device {kinds}")
+    try:
+        accelerator.unwrap_model(trained.model).load_state_dict(_read_tensors(folder / MODEL))
+        # The steps that AdamW counts stay on the CPU, where it made them: a GPU would be waited
+        # for, twice per parameter and step.
+        state = _read_tensors(folder / OPTIMIZER)
+        trained.optimizer.load_state_dict(state["optimizer"])
+        if accelerator.scaler and state["scaler"]:
+            accelerator.scaler.load_state_dict(state["scaler"])
+        if not different:
+            states = _read_tensors(folder / RANDOM)["processes"]
+            _set_random_state(accelerator.device, states[accelerator.process_index])
+    except UNREADABLE as error:
+        raise StateError(
+            folder,
+            expected="the files of a checkpoint",
+            found=str(error)[:120],
+            do="remove this folder to start again",
+        ) from None
+    if different:
         log.info(
-            "the run continues with a different number of processes (%d, before %d): the batches "
-            "stay the same, dropout's masks do not",
-            accelerator.num_processes,
-            before,
+            "the run continues with %s: the batches stay the same, dropout's masks do not",
+            " and ".join(different),
         )
+        step = int(folder.name[5:])
         [word] = philox_words(seed, step, 1, Stream.DROPOUT, start=accelerator.process_index)
         torch.manual_seed(int(word))
 
 
-def save(accelerator: Any, out: Path, step: int, state: State, run: Run) -> None:
-    """Write a checkpoint and remove older ones; every process calls this at the same step."""
-    folder = out / FOLDER
+def save(trained: Trained, out: Path, step: int, state: State, run: Run) -> None:
+    """Write a checkpoint and remove older ones; every process calls this at the same step.
+
+    Raises:
+        DiskError: In every process; the checkpoint before is still there.
+    """
+    states = trained.states()
+    by_main(trained.accelerator, lambda: _write(out / FOLDER, step, states, state, run))
+
+
+def _write(folder: Path, step: int, states: dict[str, Any], state: State, run: Run) -> None:
     final, aside = folder / f"step-{step:08d}", folder / f".step-{step:08d}"
+    disk = publish.Root(aside)
     try:
-        if accelerator.is_main_process:
-            publish.folder(folder)
-            shutil.rmtree(aside, ignore_errors=True)
-            aside.mkdir()
-        accelerator.wait_for_everyone()
-        accelerator.save_state(str(aside))
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            (aside / "state.json").write_bytes(state.to_bytes())
-            (aside / "run.json").write_bytes(
-                msgspec.json.format(msgspec.json.encode(run), indent=1)
-            )
-            publish.settle(aside)
-            publish.move(aside, final)
-            for older in folder.glob("*step-*"):
-                if older != final:
-                    shutil.rmtree(older, ignore_errors=True)
-        accelerator.wait_for_everyone()
-    except (OSError, RuntimeError) as error:
-        if not isinstance(error, OSError) and "write" not in str(error):
-            raise
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        for name, tensors in states.items():
+            disk.replace(name, _tensor_bytes(tensors))
+        disk.replace("state.json", state.to_bytes())
+        disk.replace("run.json", msgspec.json.format(msgspec.json.encode(run), indent=1))
+        publish.move(aside, final)
+    except (OSError, DiskError) as error:
+        shutil.rmtree(aside, ignore_errors=True)
         raise unwritten(final, error) from error
+    remove(path for path in leftovers(folder.parent) if path != final)
+
+
+def leftovers(out: Path) -> list[Path]:
+    """List everything that this run, or one before that was killed, has put beside the student."""
+    names = (path for path in (out / FOLDER).glob("*") if OWN.fullmatch(path.name))
+    return sorted(names)
+
+
+def remove(folders: Iterable[Path]) -> None:
+    """Remove checkpoints; one that is removed in part does not look complete."""
+    for path in folders:
+        aside = path.with_name(f".{path.name.removeprefix('.')}")
+        with suppress(OSError):
+            path.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def unwritten(where: Path, error: BaseException) -> DiskError:
     """Return the error for something that could not be written."""
+    found = error.found if isinstance(error, DiskError) else str(error)[:120]
     return DiskError(
         where,
         expected="to write it",
-        found=str(error)[:120],
+        found=found,
         do="free space, then continue with --resume",
     )
+
+
+def _tensor_bytes(tensors: Any) -> bytes:
+    stream = io.BytesIO()
+    torch.save(tensors, stream)
+    return stream.getvalue()
+
+
+def _read_tensors(file: Path) -> Any:
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if device.type != "cpu":
+        states[device.type] = torch.get_device_module(device).get_rng_state()
+    return states
+
+
+def _set_random_state(device: torch.device, states: dict[str, torch.Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(states[device.type])

@@ -3,50 +3,94 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+import os
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-from accelerate.utils import ProjectConfiguration
+from accelerate.utils import GradientAccumulationPlugin
 
 from mixkd.shared.errors import UsageError
 from mixkd.shared.models.device import natively_bfloat16, resolve_device
 from mixkd.shared.models.kernels import choose_kernels
-from mixkd.student_train import checkpoints
 from mixkd.student_train.options import TrainOptions
+from mixkd.student_train.trackers import check_trackers, project
 
 MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+DISTRIBUTED = {"NO", "MULTI_CPU", "MULTI_GPU"}
+OFF = {"", "0", "false", "no", "off", "f", "n"}
+# What accelerate would build in place of one student per process.
+REFUSED = {
+    "ACCELERATE_USE_FSDP": "sharded weights",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "other kinds of parallelism",
+    "ACCELERATE_USE_SAGEMAKER": "SageMaker",
+    "ACCELERATE_FP8_BACKEND": "layers in float8",
+}
 
 
-def make_accelerator(options: TrainOptions, out: Path) -> Accelerator:
-    """Set up the run's device, number format, processes and trackers.
+def make_accelerator(options: TrainOptions) -> Accelerator:
+    """Set up the run's device, number format and processes.
+
+    All that decides the outcome comes from the options: what `accelerate launch` and `accelerate
+    config` put into the environment beside the processes is overruled, or refused.
 
     Raises:
-        UsageError: If the device is missing, lacks the format, or a tracker is not installed.
+        UsageError: If the device is missing, lacks the format, a tracker is not installed, or the
+            environment asks for what a run does not do.
         DeviceError: If the device cannot compute.
     """
     device = resolve_device(options.device)
-    on_cpu = device.type == "cpu"
+    dtype = _dtype(options, device)
+    trackers = check_trackers(options.track)
+    _check_environment()
     # Accelerate keeps its first choice for the process; a process may train more than one student.
     AcceleratorState._reset_state(reset_partial_state=True)
     accelerator = Accelerator(
-        cpu=on_cpu,
-        mixed_precision=MIXED_PRECISION[_dtype(options, device)],
-        log_with=_trackers(options.track) or None,
-        project_config=ProjectConfiguration(project_dir=str(out), logging_dir=str(out / "logs")),
+        cpu=device.type == "cpu",
+        mixed_precision=MIXED_PRECISION[dtype],
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        dynamo_backend="no",
+        log_with=trackers or None,
+        project_config=project(options.out_folder),
     )
     choose_kernels()  # again: accelerate turns TensorFloat-32 on when it compiles for a card
-    checkpoints.without_wrappers(accelerator)
+    _check_made(accelerator, device)
     if not accelerator.is_main_process:
         # Each process would report the same.
         logging.getLogger("mixkd.student_train").setLevel(logging.WARNING)
-    if options.track:
-        names = (int, float, str, bool)
-        config = {k: v for k, v in options.settings().items() if isinstance(v, names)}
-        accelerator.init_trackers("mixkd", config=config)
     return accelerator
+
+
+def _check_environment() -> None:
+    for name, what in REFUSED.items():
+        value = os.environ.get(name, "")
+        if value.lower() not in OFF:
+            raise UsageError(
+                name,
+                expected="processes that each hold the whole student as it is",
+                found=f"{value}, which asks accelerate for {what}",
+                do="unset it, or choose multi-GPU or none in accelerate config",
+            )
+
+
+def _check_made(accelerator: Accelerator, device: torch.device) -> None:
+    found = accelerator.distributed_type.value
+    if found not in DISTRIBUTED:
+        raise UsageError(
+            "accelerate",
+            expected=f"a run of type {', '.join(sorted(DISTRIBUTED))}",
+            found=found,
+            do="start it with torchrun, or choose multi-GPU or none in accelerate config",
+        )
+    if accelerator.device.type != device.type:
+        raise UsageError(
+            "accelerate",
+            expected=f"the device {device.type}, which --device asks for",
+            found=f"{accelerator.device.type}, by the environment",
+            do="unset ACCELERATE_USE_CPU and ACCELERATE_TORCH_DEVICE",
+        )
 
 
 def _dtype(options: TrainOptions, device: torch.device) -> str:
@@ -66,19 +110,3 @@ def _dtype(options: TrainOptions, device: torch.device) -> str:
     if options.dtype != "auto":
         return options.dtype
     return "bfloat16" if not on_cpu and natively_bfloat16(device) else "float32"
-
-
-def _trackers(names: tuple[str, ...]) -> list[str]:
-    known = {
-        getattr(kind, "value", kind): tracker for kind, tracker in LOGGER_TYPE_TO_CLASS.items()
-    }
-    available = [getattr(kind, "value", kind) for kind in get_available_trackers()]
-    for name in names:
-        if name not in available:
-            raise UsageError(
-                "--track",
-                expected=f"an installed tracker, of {', '.join(sorted(known))}",
-                found=f"{name}, which is {'not installed' if name in known else 'unknown'}",
-                do=f"pip install {name}, or leave it out" if name in known else "choose another",
-            )
-    return list(names)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mixkd.shared.errors import LogitsError
 from mixkd.student_train.state import Position
+from mixkd.student_train.trackers import track
 
 log = logging.getLogger(__name__)
 Observe = Callable[[int, Mapping[str, float]], None]
@@ -52,7 +53,7 @@ class LossLog:
             return
         means = self._means(at.done)
         epoch = at.epoch + 1
-        self.accelerator.log({**means, "learning_rate": rate, "epoch": epoch}, step=at.done)
+        track(self.accelerator, {**means, "learning_rate": rate, "epoch": epoch}, at.done)
         terms = ", ".join(f"{name} {mean:.4f}" for name, mean in means.items() if name != "loss")
         log.info(
             "epoch %d/%d step %d/%d: loss %.4f (%s), learning rate %.2g",

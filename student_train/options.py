@@ -16,6 +16,16 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
 DTYPES: tuple[DType, ...] = ("auto", "float32", "bfloat16", "float16")
+# Far beyond what a run can use; without a bound, one that is mistyped ends in no time that anybody
+# waits for, or in no memory that anybody has.
+LARGEST_COUNTS = {
+    "epochs": 10**6,
+    "batch_size": 2**20,
+    "checkpoint_steps": 10**12,
+    "log_steps": 10**12,
+}
+LARGEST_MIX_RATIO = 1000
+LARGEST_STEP_ROWS = 2**20
 # Where a run reads and what it reports; everything else decides the outcome.
 OUTSIDE_SETTINGS = (
     "cache",
@@ -85,14 +95,23 @@ class TrainOptions:
         self._check_choice("distance", DISTANCES)
         self._check_choice("device", DEVICES)
         self._check_choice("dtype", DTYPES)
-        for name in ("epochs", "batch_size", "checkpoint_steps", "log_steps"):
-            self._check_number(name, getattr(self, name) >= 1, "a number from 1 on")
+        for name, most in LARGEST_COUNTS.items():
+            valid = 1 <= getattr(self, name) <= most
+            self._check_number(name, valid, f"a number from 1 to {most:,}")
         if self.layers is not None:
             self._check_number("layers", self.layers >= 1, "a number from 1 on")
         for name in ("temperature", "learning_rate"):
             self._check_number(name, getattr(self, name) > 0, "a number above 0")
-        for name in ("weight_decay", "mix_ratio"):
-            self._check_number(name, getattr(self, name) >= 0, "a number from 0 on")
+        self._check_number("weight_decay", self.weight_decay >= 0, "a number from 0 on")
+        valid = 0 <= self.mix_ratio <= LARGEST_MIX_RATIO
+        self._check_number("mix_ratio", valid, f"a number from 0 to {LARGEST_MIX_RATIO:,}")
+        rows = self.batch_size * (1 + self.mix_ratio)
+        self._check_number(
+            "batch_size",
+            rows <= LARGEST_STEP_ROWS,
+            f"at most {LARGEST_STEP_ROWS:,} originals and mixes per step",
+            rows,
+        )
         self._check_number("warmup", 0 <= self.warmup <= 1, "a share from 0 to 1")
         self._check_number("seed", 0 <= self.seed < 2**63, "a number from 0 to 2^63 - 1")
         self._check_weights()

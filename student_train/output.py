@@ -6,33 +6,67 @@ and only if it is there.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from mixkd.shared import publish
+from mixkd.shared import output, publish
 from mixkd.shared.errors import OutputError
-from mixkd.shared.output import check_output, filled_aside
 from mixkd.student_train import checkpoints
+from mixkd.student_train.together import together
 
 LAST_FILE = "config.json"
 RUN_FOLDERS = (checkpoints.FOLDER, "logs")
 
 
-def claim(out: Path, resume: bool) -> None:
-    """Refuse, before any work, a folder that holds something else, or cannot be written.
+@contextmanager
+def claimed(accelerator: Any, out: Path, resume: bool) -> Iterator[Callable[[], None]]:
+    """Claim the folder of a run for as long as it lasts; the main process does so for all.
+
+    Yields:
+        A check that the folder is still the one that was claimed.
 
     Raises:
-        OutputError: Naming what is there and what to do.
+        OutputError: In every process, before any work, naming another run, what the folder holds,
+            or why it cannot be written.
     """
-    if (out / LAST_FILE).exists():
+    with ExitStack() as held:
+
+        def claim() -> Callable[[], None]:
+            if not accelerator.is_main_process:
+                return lambda: None
+            return held.enter_context(_claimed(out, resume)).check
+
+        yield together(accelerator, claim)
+
+
+@contextmanager
+def _claimed(out: Path, resume: bool) -> Iterator[output.Claim]:
+    working = out / checkpoints.FOLDER
+    output.check_output(out, lambda name: True)  # that there can be such a folder
+    if not working.is_dir():
+        _check(out, resume)  # before anything is created in somebody else's folder
+    with output.claimed(working, out) as claim:
+        if checkpoints.newest(out) is None:
+            checkpoints.remove(checkpoints.leftovers(out))
+        _check(out, resume)
+        yield claim
+
+
+def _check(out: Path, resume: bool) -> None:
+    """Refuse a folder that holds something else.
+
+    A student with a checkpoint beside it is one whose run was stopped while it was put in place.
+    """
+    begun = checkpoints.newest(out) is not None
+    if (out / LAST_FILE).exists() and not (begun and resume):
         raise OutputError(
             out,
             expected="a new folder, or an unfinished run",
             found="a finished student",
             do="choose another --out, or remove it",
         )
-    begun = checkpoints.newest(out) is not None
     if begun and not resume:
         raise OutputError(
             out,
@@ -40,7 +74,7 @@ def claim(out: Path, resume: bool) -> None:
             found="an unfinished run",
             do="continue it with --resume, choose another --out, or remove it",
         )
-    check_output(out, lambda name: begun or name in RUN_FOLDERS)
+    output.check_output(out, lambda name: begun or name in RUN_FOLDERS)
 
 
 def finish(out: Path, write: Callable[[Path], None]) -> None:
@@ -48,9 +82,11 @@ def finish(out: Path, write: Callable[[Path], None]) -> None:
 
     Raises:
         DiskError: Nothing that loads is in `out` then, and the run can be resumed.
+        OutputError: The same, if `out` holds a different file of such a name.
     """
-    aside = out / checkpoints.FOLDER / ".student"
-    with filled_aside(aside, write, lambda error: checkpoints.unwritten(out, error)):
-        for file in sorted(aside.iterdir(), key=lambda file: (file.name == LAST_FILE, file.name)):
-            publish.move(file, out / file.name)
-    shutil.rmtree(out / checkpoints.FOLDER, ignore_errors=True)
+    aside = out / checkpoints.FOLDER / checkpoints.STUDENT
+    with output.filled_aside(aside, write, lambda error: checkpoints.unwritten(out, error)):
+        files = [path for path in aside.iterdir() if path.is_file()]  # not templates of chats
+        for file in sorted(files, key=lambda file: (file.name == LAST_FILE, file.name)):
+            publish.place(file, out / file.name)
+    checkpoints.remove(checkpoints.leftovers(out))

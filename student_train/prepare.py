@@ -14,6 +14,7 @@ from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import UsageError
 from mixkd.shared.json_values import dumps, sha256_hex
 from mixkd.shared.metrics import REGRESSION
+from mixkd.shared.training import scored_at_once
 from mixkd.student_train.batches import Source
 from mixkd.student_train.checkpoints import Checkpoint
 from mixkd.student_train.joined import JoinedPairs, teacher_logits
@@ -24,6 +25,7 @@ from mixkd.student_train.options import TrainOptions
 from mixkd.student_train.order import Order
 from mixkd.student_train.state import Position, Run, State
 from mixkd.student_train.student import Start, load
+from mixkd.student_train.together import main_first, together
 from mixkd.student_train.validate import Validator
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class Setup:
     Attributes:
         caches: The first gives examples, labels and tokenizer.
         rank, world: This process among all.
+        device: The kind that it computes on.
         settings: What a resumed run must have in common, as JSON values; a different device and
             number of processes may continue it.
         digest: The sha256 of the settings.
@@ -50,6 +53,7 @@ class Setup:
     epochs: int
     rank: int
     world: int
+    device: str
     settings: dict[str, Any]
     digest: str
 
@@ -69,16 +73,18 @@ def prepare(
     Raises:
         MixkdError: Of a class that names what is wrong.
     """
-    caches = open_caches(options.roots, checkpoint)
+    caches = together(accelerator, lambda: open_caches(options.roots, checkpoint))
     identity, pairs = caches[0].identity, JoinedPairs(caches)
     settings = _settings(options, caches)
     objective = _objective(options, identity.problem_type == REGRESSION)
     if objective.needs_mixes and not len(pairs):
         raise _no_pairs(caches[0], options.method)
-    with accelerator.main_process_first():
-        start = load(
+    start = main_first(
+        accelerator,
+        lambda: load(
             caches[0], options.student, options.layers, options.seed, options.allow_model_type
-        )
+        ),
+    )
     settings |= {"start": start.sha256[:12]}
     digest = sha256_hex(dumps(settings))
     train = start.examples["train"]
@@ -94,10 +100,17 @@ def prepare(
         source=Source(train, teacher["train"], pairs, objective.regression, pad_id),
         order=order,
         objective=objective,
-        validator=Validator(start.student, validation, teacher, identity.problem_type),
+        validator=Validator(
+            start.student,
+            validation,
+            teacher,
+            identity.problem_type,
+            scored_at_once(options.batch_size),
+        ),
         epochs=options.epochs,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
+        device=accelerator.device.type,
         settings=settings,
         digest=digest,
     )
@@ -112,7 +125,7 @@ def begin(setup: Setup, checkpoint: Checkpoint | None) -> tuple[Run, Position]:
     at = Position(0, 0, setup.order.steps_per_epoch)
     if checkpoint is None:
         seals = [cache.pin for cache in setup.caches]
-        return Run(seals, setup.settings, setup.world), at
+        return Run(seals, setup.settings, setup.world, setup.device), at
     folder, state, run = checkpoint.folder, checkpoint.state, checkpoint.run
     run.check(setup.settings, folder)
     state.check(setup.digest, setup.epochs, at.steps_per_epoch, folder)

@@ -76,7 +76,7 @@ class Run:
     Attributes:
         seals: Digests of the seals that it reads, one per cache.
         settings: What a resumed run must have in common, as JSON values.
-        processes: The number that wrote this checkpoint.
+        processes: How many wrote this checkpoint, and on which kind of `device`.
         history: One entry per finished epoch.
         seconds: Spent before this checkpoint.
     """
@@ -84,6 +84,7 @@ class Run:
     seals: list[str]
     settings: dict[str, Any]
     processes: int
+    device: str
     history: list[Epoch] = field(default_factory=list)
     seconds: float = 0.0
 

@@ -11,12 +11,15 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 
+from mixkd.shared import publish
 from mixkd.shared.models.model import to_tensor, to_tensors
 from mixkd.shared.models.quietly import quiet
 from mixkd.shared.progress import progress
@@ -27,12 +30,15 @@ from mixkd.student_train.card import model_card
 from mixkd.student_train.device import make_accelerator
 from mixkd.student_train.interrupt import Interruption
 from mixkd.student_train.losses import LossLog, Observe
+from mixkd.student_train.memory import memory_for_step
 from mixkd.student_train.objective.terms import Part, Rows
 from mixkd.student_train.options import TrainOptions
 from mixkd.student_train.prepare import begin, prepare
 from mixkd.student_train.report import metrics_line, result_of
 from mixkd.student_train.results import METRICS, Epoch, TrainResult, Validation
 from mixkd.student_train.student import Start
+from mixkd.student_train.together import agree, by_main, together
+from mixkd.student_train.trackers import end_trackers, start_trackers, track
 
 log = logging.getLogger(__name__)
 CLIP_NORM = 1.0
@@ -50,29 +56,48 @@ def train(options: TrainOptions, observe: Observe | None = None) -> TrainResult 
     Raises:
         MixkdError: Of a class that names what is wrong.
     """
+    accelerator = make_accelerator(options)
+    with output.claimed(accelerator, options.out_folder, options.resume) as check_claim:
+        result = _run(options, accelerator, check_claim, observe)
+    # DistributedDataParallel goes before its process group does: freed later, it would wait for the
+    # group's threads, which wait for Python's lock.
+    accelerator.free_memory()
+    end_trackers(accelerator)
+    return result if accelerator.is_main_process else None
+
+
+def _run(
+    options: TrainOptions,
+    accelerator: Accelerator,
+    check_claim: Callable[[], None],
+    observe: Observe | None,
+) -> TrainResult:
+    """Train in a folder that is claimed."""
     out = options.out_folder
-    accelerator = make_accelerator(options, out)
-    if accelerator.is_main_process:
-        output.claim(out, options.resume)
-    accelerator.wait_for_everyone()
-    checkpoint = checkpoints.last(out) if options.resume else None
+    start_trackers(accelerator, options)
+    checkpoint = together(accelerator, lambda: checkpoints.last(out) if options.resume else None)
+    agree(accelerator, {"checkpoint": checkpoint.folder.name if checkpoint else "none"})
 
     setup = prepare(options, accelerator, checkpoint)
     student, order, objective = setup.start.student, setup.order, setup.objective
     steps = setup.epochs * order.steps_per_epoch
-    run, at = begin(setup, checkpoint)
+    run, at = together(accelerator, lambda: begin(setup, checkpoint))
+    agree(accelerator, {"step": at.done, "seal": setup.caches[0].pin, "settings": setup.digest})
     groups = parameter_groups(student, options.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=options.learning_rate)
     model, optimizer = accelerator.prepare(student, optimizer)
+    trained = checkpoints.Trained(accelerator, model, optimizer)
     torch.manual_seed(options.seed + accelerator.process_index)  # each process has its own dropout
     if checkpoint:
-        checkpoints.load(accelerator, checkpoint, options.seed, at.done)
+        together(accelerator, lambda: checkpoints.load(trained, checkpoint, options.seed))
     losses = LossLog(accelerator, setup.epochs, steps, options.log_steps, observe)
     began = time.monotonic() - run.seconds
 
     def save() -> None:
-        run.seconds, run.processes = time.monotonic() - began, setup.world
-        checkpoints.save(accelerator, out, at.done, setup.state(at), run)
+        run.seconds = time.monotonic() - began
+        run.processes, run.device = setup.world, setup.device
+        by_main(accelerator, check_claim)
+        checkpoints.save(trained, out, at.done, setup.state(at), run)
 
     bar: Any = nullcontext(lambda count: None)
     if accelerator.is_main_process:
@@ -85,13 +110,14 @@ def train(options: TrainOptions, observe: Observe | None = None) -> TrainResult 
                 rate = learning_rate(options.learning_rate, at.done, steps, options.warmup)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                terms = objective(forward(model, batch, accelerator.device), batch.counts)
-                loss = objective.weighted(terms)
-                # DistributedDataParallel averages gradients; the terms are parts of one sum.
-                accelerator.backward(loss * setup.world)
-                accelerator.clip_grad_norm_(model.parameters(), CLIP_NORM)
-                optimizer.step()
-                optimizer.zero_grad()
+                with memory_for_step(batch.inputs, options.batch_size, accelerator.device):
+                    terms = objective(forward(model, batch, accelerator.device), batch.counts)
+                    loss = objective.weighted(terms)
+                    # DistributedDataParallel averages gradients; the terms are parts of one sum.
+                    accelerator.backward(loss * setup.world)
+                    accelerator.clip_grad_norm_(model.parameters(), CLIP_NORM)
+                    optimizer.step()
+                    optimizer.zero_grad()
 
                 at.step += 1
                 advance(batch.counts["originals"])
@@ -107,18 +133,20 @@ def train(options: TrainOptions, observe: Observe | None = None) -> TrainResult 
             validation = setup.validator(accelerator, model)
             at.epoch, at.step = at.epoch + 1, 0
             run.history.append(Epoch(at.epoch, validation))
-            accelerator.log(_flat(validation), step=at.done)
+            track(accelerator, _flat(validation), at.done)
             log.info("epoch %d: %s", at.epoch, metrics_line(validation))
             save()
             if stop.requested():
                 stop.end(at.done, steps)
 
     result = result_of(options, setup, run, accelerator)
-    if accelerator.is_main_process:
+
+    def finish() -> None:
+        check_claim()
         output.finish(out, lambda folder: _write(folder, setup.start, result))
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
-    return result if accelerator.is_main_process else None
+
+    by_main(accelerator, finish)
+    return result
 
 
 def forward(model: Any, batch: Batch, device: torch.device) -> dict[Part, Rows]:
@@ -147,6 +175,7 @@ def _write(folder: Path, start: Start, result: TrainResult) -> None:
     with quiet():
         start.student.model.save_pretrained(folder)
         start.tokenizer.save_pretrained(folder)
-    (folder / "README.md").write_text(str(model_card(result)), encoding="utf-8")
+    disk = publish.Root(folder)
+    disk.replace("README.md", str(model_card(result)).encode())
     text = json.dumps(result.to_json(), indent=1) + "\n"
-    (folder / METRICS).write_text(text, encoding="utf-8")
+    disk.replace(METRICS, text.encode())

@@ -16,6 +16,7 @@ from mixkd.shared.models.model import to_array, to_tensors
 from mixkd.shared.training import predictions
 from mixkd.student_train.evaluate import evaluation, teacher_metrics
 from mixkd.student_train.losses import check_finite
+from mixkd.student_train.memory import memory_for_validation
 from mixkd.student_train.results import Metrics, Validation
 from mixkd.student_train.student import Student
 
@@ -27,12 +28,14 @@ class Validator:
     Attributes:
         examples: Split -> examples in the student's ids.
         teacher: Split -> the teacher's logits, float32 [n, C].
+        at_once: Rows of a batch, at most.
     """
 
     student: Student
     examples: Mapping[str, Examples]
     teacher: Mapping[str, Logits]
     problem_type: str
+    at_once: int
 
     def __call__(self, accelerator: Accelerator, model: Any) -> Validation:
         """Compute the metrics of each split, its batches shared among the processes.
@@ -64,7 +67,8 @@ class Validator:
         examples = self.examples[split]
 
         def score(batch: MixBatch) -> Logits:
-            with torch.inference_mode(), accelerator.autocast():
+            memory = memory_for_validation(batch, self.at_once, accelerator.device)
+            with torch.inference_mode(), accelerator.autocast(), memory:
                 return to_array(self.student.from_ids(to_tensors(batch, accelerator.device)))
 
         # Rows of other processes stay 0, so that the sum over processes is whole.
@@ -75,5 +79,6 @@ class Validator:
             self.teacher[split].shape[1],
             accelerator.process_index,
             accelerator.num_processes,
+            self.at_once,
         )  # [n, C]
         return to_array(accelerator.reduce(torch.from_numpy(part).to(accelerator.device), "sum"))

@@ -10,16 +10,18 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixkd.shared import publish
-from mixkd.shared.errors import OutputError
+from mixkd.shared.errors import DeviceMemoryError, OutputError
 from mixkd.shared.json_values import dumps
 from mixkd.shared.models.quietly import quiet
 from mixkd.shared.options import check, check_choice, check_count
-from mixkd.shared.output import check_output, filled_aside
+from mixkd.shared.output import check_output, claimed, filled_aside
 from mixkd.teacher_cache.data.load import DataSpec
 from mixkd.teacher_cache.options import folder_of
 
@@ -103,35 +105,49 @@ def finetune(options: FinetuneOptions) -> Finetuned:
     Raises:
         MixkdError: Of a kind that says what is wrong with data, model, device or output.
     """
+    out = options.out_folder
+    check_output(out)
+    place = out.resolve()
+    working = place.with_name(f".{place.name}.unfinished")
+    with claimed(working, out):
+        check_output(out)  # again: another run may have ended meanwhile
+        return _finetune(options, out, working)
+
+
+def _finetune(options: FinetuneOptions, out: Path, working: Path) -> Finetuned:
+    """Fine-tune in a claimed folder, and rename what is done to `out`."""
     from mixkd.shared.metrics import metrics
     from mixkd.shared.models.device import natively_bfloat16, resolve_device
     from mixkd.shared.models.locate import locate
     from mixkd.shared.models.tokenizer import load_tokenizer
-    from mixkd.shared.training import predictions
+    from mixkd.shared.training import predictions, scored_at_once
     from mixkd.teacher_cache.data.encode import tokenise
     from mixkd.teacher_cache.data.load import load
     from mixkd.teacher_cache.training import Course, fit, load_for
 
     began = time.monotonic()
-    out = options.out_folder
-    check_output(out)
-    publish.check_writable(out.parent)
     device = resolve_device(options.device)
     data = load(options.data_spec)
     checkpoint = locate(options.model)
     tokenizer = load_tokenizer(checkpoint)
     examples = tokenise(data, tokenizer, options.max_length, keep_text=False)
     teacher = load_for(checkpoint, data, options.max_length, tokenizer, device, options.seed)
-    teacher.probe(examples["train"])
+    with _memory_advice("use --device cpu, or a shorter --max-length"):
+        teacher.probe(examples["train"])
     automatic = "bfloat16" if natively_bfloat16(device) else "float32"
     dtype = automatic if options.dtype == "auto" else options.dtype
     log.info("fine-tuning %s on %s in %s", options.model, device, dtype)
     course = Course(options.epochs, options.batch_size, options.learning_rate, options.seed, dtype)
     steps = fit(teacher, examples["train"], data.problem_type, course)
     scores = {}
+    at_once = scored_at_once(options.batch_size)
+    smaller = f"use --batch-size {at_once // 4}" if at_once >= 4 else "use --device cpu"
     for name, split in examples.items():
         if name != "train":
-            logits = predictions(teacher.score, split, teacher.pad_id, len(teacher.columns))
+            with _memory_advice(smaller):
+                logits = predictions(
+                    teacher.score, split, teacher.pad_id, len(teacher.columns), at_once=at_once
+                )
             scores[name] = metrics(logits, split.labels, data.problem_type)
     seconds = time.monotonic() - began
     origin = {key.replace("teacher", "model"): value for key, value in checkpoint.about.items()}
@@ -148,18 +164,30 @@ def finetune(options: FinetuneOptions) -> Finetuned:
             teacher.model.save_pretrained(folder)
         # Loaded again: the one that was used would save its padding and truncation.
         load_tokenizer(checkpoint).save_pretrained(folder)
-        (folder / METRICS_FILE).write_bytes(dumps(record))
+        publish.Root(folder).replace(METRICS_FILE, dumps(record))
 
-    aside = publish.temporary_beside(out.with_name(f".{out.name}"))
+    aside = working / "teacher"
     with filled_aside(aside, write, lambda error: _unwritten(out, error)):
-        publish.move(aside, out)
+        check_output(out)
+        publish.move(aside, out.resolve())
     return Finetuned(out, scores, data.metric, seconds)
 
 
-def _unwritten(out: Path, error: OSError) -> OutputError:
+@contextmanager
+def _memory_advice(do: str) -> Iterator[None]:
+    """Put a next step that this command has in place of the build's."""
+    try:
+        yield
+    except DeviceMemoryError as error:
+        raise DeviceMemoryError(
+            error.where, expected=error.expected, found=error.found, do=do
+        ) from error
+
+
+def _unwritten(out: Path, error: Exception) -> OutputError:
     return OutputError(
         out,
         expected="to write the teacher",
-        found=error.strerror or str(error),
+        found=str(error)[:120],
         do="free space or choose another --out, then run it again",
     )

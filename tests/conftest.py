@@ -33,6 +33,7 @@ TALLIED = (
     "crash points exercised",
     "random kills survived",
     "disk failures survived",
+    "student faults survived",
     "lost-write prefixes",
     "bit flips refused",
     "hostile caches refused",

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from scripts.gpu.steps import Failed, NotTested
+from scripts.gpu.steps import Failed, NotTested, require
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mixkd.shared.examples import Examples
     from mixkd.student_train.options import TrainOptions
     from mixkd.student_train.results import TrainResult
-    from mixkd.teacher_cache.run import RunFacts
+    from mixkd.teacher_cache.results import RunFacts
     from mixkd.teacher_cache.teacher import Teacher
 
 T = TypeVar("T")

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.once import made_once
+
 IN_MEMORY = Path("/dev/shm")
 NEEDED_BYTES = 512 * 2**20
 
@@ -26,3 +28,11 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="mixkd-faults-", dir=IN_MEMORY) as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def student_cache(tmp_path_factory: pytest.TempPathFactory, good_teacher: Path) -> Path:
+    """The cache of `tests/student_train`: two classes, 40 + 20 examples, 100 pairs."""
+    from tests.student_train.caches import make_cache
+
+    return made_once(tmp_path_factory, "two", lambda root: make_cache(root, good_teacher))

@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 COUNTED = ("open", "write", "fsync", "close", "replace", "link", "unlink", "mkdir")
@@ -22,28 +23,49 @@ Act = Callable[[str, Callable[[], Any], tuple[Any, ...]], Any]
 
 
 class Operations:
-    """Counts calls, and acts at call number `at`."""
+    """Counts calls, and acts at call number `at`.
 
-    def __init__(self, at: int, act: Act) -> None:
+    Args:
+        below: Count only calls about what is in this folder, and no closing of files: what is on
+            the disk is the same before and after it.
+        onwards: Act at all later calls, too.
+    """
+
+    def __init__(
+        self, at: int, act: Act, below: Path | None = None, *, onwards: bool = False
+    ) -> None:
         self.count = 0
         self.reached = False
-        self._at, self._act = at, act
+        self._at, self._act, self._below, self._onwards = at, act, below, onwards
         self._lock = threading.Lock()
 
     def install(self) -> None:
         for name in COUNTED:
+            if self._below is not None and name == "close":
+                continue
             setattr(os, name, self._wrapped(name, getattr(os, name)))
 
     def _wrapped(self, name: str, real: Any) -> Any:
         def call(*arguments: Any, **more: Any) -> Any:
+            folder = more.get("dir_fd", more.get("src_dir_fd"))
+            if self._below is not None and not self._is_below(arguments[0], folder):
+                return real(*arguments, **more)
             with self._lock:
                 number, self.count = self.count, self.count + 1
-            if number == self._at:
+            if number == self._at or (self._onwards and self.reached):
                 self.reached = True
                 return self._act(name, partial(real, *arguments, **more), arguments)
             return real(*arguments, **more)
 
         return call
+
+    def _is_below(self, name: Any, folder: int | None) -> bool:
+        descriptor = name if isinstance(name, int) else folder
+        if descriptor is None:
+            path = Path(os.fsdecode(name)).absolute()
+        else:
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        return path.is_relative_to(self._below or "/")
 
 
 def kill(name: str, real: Callable[[], Any], arguments: tuple[Any, ...]) -> None:
@@ -71,10 +93,10 @@ def shorten(name: str, real: Callable[[], Any], arguments: tuple[Any, ...]) -> A
 NO_SPACE, IO_ERROR = fail_with(errno.ENOSPC), fail_with(errno.EIO)
 
 
-def count(work: Callable[[], object]) -> int:
+def count(work: Callable[[], object], below: Path | None = None) -> int:
     """How many operations `work` makes in a child of its own."""
     read_end, write_end = os.pipe()
-    operations = Operations(-1, kill)
+    operations = Operations(-1, kill, below)
 
     def counted() -> None:
         work()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mixkd.shared.errors import OutputError
-from mixkd.shared.output import check_output, filled_aside
+from mixkd.shared.output import check_output, claimed, filled_aside
 
 
 def failed(error: OSError) -> OutputError:
@@ -63,3 +67,105 @@ def test_whatever_fails_nothing_stays_aside(
     with pytest.raises(expected), filled_aside(tmp_path / "aside", write, failed):
         raise error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_keeps_others_out_and_leaves_nothing(tmp_path: Path) -> None:
+    working = tmp_path / "out" / "working"
+    with claimed(working, tmp_path / "out") as claim:
+        claim.check()
+        refused = r"out: expected a folder that no other run writes, found a run that is going on"
+        with pytest.raises(OutputError, match=refused), claimed(working, tmp_path / "out"):
+            pass
+        claim.check()
+    assert list((tmp_path / "out").iterdir()) == []
+    with claimed(working, tmp_path / "out"):
+        (working / "checkpoint").touch()
+    assert [path.name for path in working.iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_killed_process_holds_no_claim(tmp_path: Path) -> None:
+    began = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with claimed(tmp_path / "working", tmp_path):
+            os.write(began[1], b"1")
+            signal.pause()
+        os._exit(0)
+    os.read(began[0], 1)
+    refused = pytest.raises(OutputError, match="a run that is going on")
+    with refused, claimed(tmp_path / "working", tmp_path):
+        pass
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert (tmp_path / "working" / "lock").exists()
+    with claimed(tmp_path / "working", tmp_path):
+        pass
+    assert not (tmp_path / "working").exists()
+
+
+def test_a_lock_whose_file_was_removed_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the run that held it ends between opening and locking."""
+    working, real = tmp_path / "working", fcntl.flock
+    locked = []
+
+    def flock(descriptor: int, operation: int) -> None:
+        if not locked:
+            (working / "lock").unlink()
+            working.rmdir()
+        locked.append(descriptor)
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with claimed(working, tmp_path) as claim:
+        claim.check()
+    assert len(locked) == 2
+
+
+def test_without_locks_a_warning_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with claimed(tmp_path / "working", tmp_path) as claim:
+        claim.check()
+    assert "has no locks; start no second run there" in caplog.text
+
+
+def test_a_folder_that_was_moved_is_not_written(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with claimed(out / "working", out) as claim:
+        out.rename(tmp_path / "elsewhere")
+        (out / "working").mkdir(parents=True)
+        with pytest.raises(OutputError, match="found that it was moved or removed"):
+            claim.check()
+    assert (out / "working").is_dir()
+
+
+@pytest.mark.parametrize("out", ["x" * 300, "y" * 300 + "/student", "student/" + "z" * 5000])
+def test_a_name_that_is_too_long(tmp_path: Path, out: str) -> None:
+    with pytest.raises(OutputError, match="can be written, found File name too long"):
+        check_output(tmp_path / out)
+
+
+@pytest.mark.parametrize("lock", ["link", "folder", "pipe"])
+def test_a_lock_that_is_something_else(tmp_path: Path, lock: str) -> None:
+    (tmp_path / "working").mkdir()
+    path = tmp_path / "working" / "lock"
+    if lock == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    elif lock == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
+    if lock == "pipe":  # which can be locked as well
+        with claimed(tmp_path / "working", tmp_path):
+            return
+    refused = pytest.raises(OutputError, match="expected a folder that can be written")
+    with refused, claimed(tmp_path / "working", tmp_path):
+        pass
+    assert not (tmp_path / "elsewhere").exists()

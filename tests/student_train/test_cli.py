@@ -12,7 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from mixkd.shared.errors import OutputError
+from mixkd.student_train.cli import train_student
 from tests.commands import run as run_here
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,8 +36,6 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_ends_in_an_example_and_lists_every_option() -> None:
-    from mixkd.student_train.cli import train_student
-
     found = run("--help")
     assert found.returncode == 0
     assert "train-student --cache shards/rte" in found.stdout.rstrip().splitlines()[-1]
@@ -88,7 +89,7 @@ def test_the_table_compares_teacher_and_student(cache: Path, tmp_path: Path) -> 
         (["--cache", "pyproject.toml"], 1, "expected the folder of a cache"),
         (["--cache", "tests"], 1, "expected a seal, found none"),
         ([], 2, "Missing option '--cache'"),
-        (["--cache", "x", "--epochs", "0"], 2, "error: --epochs: expected a number from 1 on"),
+        (["--cache", "x", "--epochs", "0"], 2, "error: --epochs: expected a number from 1 to"),
         (["--cache", "x", "--method", "magic"], 2, "'magic' is not one of"),
         (["--cache", "x", "--epochs", "many"], 2, "'many' is not a valid integer"),
     ],
@@ -102,7 +103,9 @@ def test_bad_input_is_told_in_one_line(
     assert "Traceback" not in found.stderr and found.stdout == ""
 
 
-def test_sigterm_saves_and_exits_143(cache: Path, tmp_path: Path) -> None:
+def test_a_second_run_ends_at_once_and_sigterm_saves_and_exits_143(
+    cache: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "student"
     arguments = ["--cache", str(cache), "--out", str(out), "--epochs", "10000", "--log-steps", "1"]
     process = subprocess.Popen(
@@ -112,6 +115,9 @@ def test_sigterm_saves_and_exits_143(cache: Path, tmp_path: Path) -> None:
     deadline = time.monotonic() + 180
     while "step 1/" not in process.stderr.readline():
         assert time.monotonic() < deadline
+    second = CliRunner().invoke(train_student, [*arguments, "--device", "cpu", "--resume"])
+    assert isinstance(second.exception, OutputError) and second.exception.exit_code == 1
+    assert "expected a folder that no other run writes, found a run" in str(second.exception)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=180)
     assert process.returncode == 143

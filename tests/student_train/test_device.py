@@ -40,10 +40,10 @@ def test_a_mac_trains_on_its_gpu_in_float32(
     cards(monkeypatch, 0, mps=True)
     monkeypatch.setattr(accelerate.state, "is_mps_available", lambda: True)
     for name in ("auto", "mps"):
-        accelerator = make_accelerator(options(device=name), tmp_path)
+        accelerator = make_accelerator(options(out=tmp_path, device=name))
         assert accelerator.device.type == "mps"
         assert accelerator.mixed_precision == "no"
-    assert make_accelerator(options(device="cpu"), tmp_path).device.type == "cpu"
+    assert make_accelerator(options(out=tmp_path, device="cpu")).device.type == "cpu"
     tally("simulated GPU checks", 2)
 
 
@@ -66,7 +66,7 @@ def test_the_format_on_a_card(
 ) -> None:
     cards(monkeypatch, 1, capability)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *args, **more: True)
-    accelerator = make_accelerator(options(dtype=dtype), tmp_path)
+    accelerator = make_accelerator(options(out=tmp_path, dtype=dtype))
     assert accelerator.device.type == "cuda"
     assert accelerator.mixed_precision == chosen
     tally("simulated GPU checks", 1)
@@ -80,14 +80,14 @@ def test_what_accelerate_turns_on_is_off_again(
         return accelerate.Accelerator(**settings)
 
     monkeypatch.setattr(device, "Accelerator", with_tf32)
-    make_accelerator(options(device="cpu"), tmp_path)
+    make_accelerator(options(out=tmp_path, device="cpu"))
     assert float32_precision()["cuda matmul"] == "ieee"
     tally("simulated GPU checks", 1)
 
 
 def test_float16_on_a_cpu_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--dtype: expected float32 or bfloat16 on a CPU"):
-        make_accelerator(options(device="cpu", dtype="float16"), tmp_path)
+        make_accelerator(options(out=tmp_path, device="cpu", dtype="float16"))
 
 
 def test_a_card_that_cannot_compute_ends_the_run_first(
@@ -98,7 +98,7 @@ def test_a_card_that_cannot_compute_ends_the_run_first(
 
     cards(monkeypatch, 1, ones=refuse)
     with pytest.raises(DeviceError, match="no kernel image"):
-        make_accelerator(options(), tmp_path)
+        make_accelerator(options(out=tmp_path))
 
 
 def test_token_types_beyond_a_students_table_never_reach_a_card(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,14 @@ import torch
 
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.command import Terminated
-from mixkd.shared.errors import AlignmentError, LogitsError, OutputError, StateError, UsageError
+from mixkd.shared.errors import (
+    AlignmentError,
+    DiskError,
+    LogitsError,
+    OutputError,
+    StateError,
+    UsageError,
+)
 from mixkd.student_train import checkpoints
 from mixkd.student_train.evaluate import evaluation
 from mixkd.student_train.options import TrainOptions
@@ -312,6 +322,75 @@ def test_a_read_only_cache(cache: Path, tmp_path: Path) -> None:
     train(options(root, tmp_path / "student", epochs=1))
     root.chmod(0o755)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_nothing_goes_by_the_clock(
+    cache: Path, tmp_path: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of day jumps back and forth, and the run goes on days later on another machine."""
+    jumps = itertools.cycle([2e9, -1e9, 0.0, 5e8])
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    out = tmp_path / "student"
+    with pytest.raises(Terminated):
+        train(options(cache, out), stop_at(4, signal.SIGTERM))
+    before = checkpoints.last(out)
+    assert before is not None and 0 < before.run.seconds < 600
+    for path in out.rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    since_boot = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: since_boot() - 1e7)
+    metrics = train(options(cache, out, resume=True))
+    assert metrics is not None and before.run.seconds < metrics.seconds < 600
+    expected, found = weights(uninterrupted), weights(out)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_an_output_that_cannot_be_written_is_named_before_training(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a file system that is read-only the bits of a folder say nothing."""
+
+    def refuse(*arguments: Any, **more: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    def no_step(done: int, losses: Mapping[str, float]) -> None:
+        raise AssertionError("a step was made")
+
+    out = tmp_path / "student"
+    monkeypatch.setattr(os, "mkdir", refuse)
+    with pytest.raises(OutputError, match="can be written, found Read-only file system; choose"):
+        train(options(cache, out), no_step)
+    assert not out.exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "access", lambda *arguments: False)  # root may write everywhere
+    with pytest.raises(OutputError, match="can be written, found no permission to write"):
+        train(options(cache, out), no_step)
+
+
+@pytest.mark.parametrize("out", ["x" * 300, "y" * 4000])
+def test_an_output_of_too_long_a_name(cache: Path, tmp_path: Path, out: str) -> None:
+    for resume in (False, True):
+        with pytest.raises(OutputError, match="can be written, found File name too long"):
+            train(options(cache, tmp_path / out, resume=resume))
+
+
+def test_a_tracker_that_cannot_write_is_named(
+    cache: Path, tmp_path: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accelerate import Accelerator
+
+    def full(self: Accelerator, values: Mapping[str, float], step: int) -> None:
+        if step == 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "student"
+    with monkeypatch.context() as patch:
+        patch.setattr(Accelerator, "log", full)
+        with pytest.raises(DiskError, match="--track: .* No space left on device; free space or"):
+            train(options(cache, out))
+    train(options(cache, out, resume=True))
+    expected, found = weights(uninterrupted), weights(out)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 def test_two_caches_give_their_mean(

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mixkd.shared.errors import (
     DataError,
+    DeviceMemoryError,
     ModelError,
     OutputError,
     PaddingDependentError,
     UsageError,
 )
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.mixup import MixBatch
+from mixkd.shared.models.device import memory_for
+from mixkd.teacher_cache import training
 from mixkd.teacher_cache.finetune import Finetuned, FinetuneOptions, finetune
+from mixkd.teacher_cache.teacher import Teacher
 from tests import miniature
 
 
@@ -138,6 +145,79 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, data: Path, encoder: Pa
     with pytest.raises(DataError, match="a column 'verdict'"):
         tuned(data, encoder, out, label_column="verdict")
     assert not out.parent.exists() or not any(out.parent.iterdir())
+
+
+def test_two_runs_in_one_folder(tmp_path: Path, data: Path, encoder: Path) -> None:
+    """The second one ends at once, and what appears while the first computes is left alone."""
+    out = tmp_path / "teachers" / "mood"
+    real, said = training.fit, []
+
+    def fit(*arguments: Any) -> int:
+        with pytest.raises(OutputError) as refused:
+            tuned(data, encoder, out)
+        said.append(str(refused.value))
+        out.mkdir()
+        (out / "thesis.txt").write_text("mine")
+        return real(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "fit", fit)
+        with pytest.raises(OutputError, match=r"a new or empty folder, found thesis.txt; choose"):
+            tuned(data, encoder, out, epochs=1)
+    assert said == [
+        f"{out}: expected a folder that no other run writes, found a run that is going on; "
+        "wait until it has ended, or choose another --out"
+    ]
+    assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+    (out / "thesis.txt").unlink()
+    (out.parent / ".mood.unfinished" / "teacher").mkdir(parents=True)  # of a killed run
+    assert tuned(data, encoder, out, epochs=1).out == out
+    assert [path.name for path in out.parent.iterdir()] == ["mood"]
+
+
+@pytest.mark.parametrize("letters", [250, 300])
+def test_a_name_that_is_too_long(tmp_path: Path, data: Path, encoder: Path, letters: int) -> None:
+    with pytest.raises(OutputError, match="found File name too long"):
+        tuned(data, encoder, tmp_path / ("x" * letters))
+
+
+def test_files_that_cannot_be_written(tmp_path: Path, data: Path, encoder: Path) -> None:
+    """Written by libraries in other languages, with errors of their own."""
+    out = tmp_path / "teachers" / "mood"
+    real = training.fit
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fit(*arguments: Any) -> int:
+        steps = real(*arguments)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+        return steps
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "fit", fit)
+        try:
+            with pytest.raises(
+                OutputError, match="expected to write the teacher, found .*too larg"
+            ):
+                tuned(data, encoder, out, epochs=1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(out.parent.iterdir()) == []
+
+
+def test_memory_that_is_full_in_validation_names_an_option(
+    tmp_path: Path, data: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def full(self: Teacher, batch: MixBatch) -> Any:
+        seen.append(len(batch.lam))
+        with memory_for("a batch", torch.device("cpu"), "try --batch-tokens 7"):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Teacher, "score", full)
+    with pytest.raises(DeviceMemoryError, match="found out of memory; use --batch-size 4"):
+        tuned(data, encoder, tmp_path / "teacher", epochs=1, batch_size=8)
+    assert seen == [16]
 
 
 def test_a_model_that_a_cache_could_not_use_is_refused_before_training(
