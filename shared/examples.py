@@ -28,7 +28,7 @@ class Ragged:
     offsets: npt.NDArray[np.int64]
 
     @classmethod
-    def from_rows(cls, rows: Sequence[Sequence[int]], dtype: npt.DTypeLike) -> Ragged:
+    def from_rows(cls, rows: Sequence[Sequence[int] | Array], dtype: npt.DTypeLike) -> Ragged:
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         flat = np.concatenate([np.asarray(row, dtype) for row in rows] or [np.empty(0, dtype)])
         return cls(flat, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))

@@ -109,8 +109,9 @@ def labels(cache: Cache, spec: DataSpec) -> Iterator[Reported]:
     }
     for split in cache.splits:
         examples = cache.examples(split)
-        columns = (None if c is None else c.to_pylist() for c in (examples.text_a, examples.text_b))
-        stored = list(_labelled(*columns, examples.labels))
+        text_b = None if examples.text_b is None else examples.text_b.to_pylist()
+        text_a = [] if examples.text_a is None else examples.text_a.to_pylist()
+        stored = list(_labelled(text_a, text_b, examples.labels))
         wrong = [row for row, labelled in enumerate(stored) if labelled not in known]
         if wrong:
             yield Finding(
