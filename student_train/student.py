@@ -126,7 +126,7 @@ def load(
     )
     check_vocabulary(files.name, tokenizer, tokens, do="use a student whose tokenizer is its own")
     _probe(files.name, student, examples)
-    _check_saving(files.name, model.config, tokenizer)
+    _check_saving(files.name, model, tokenizer)
     return Start(student, tokenizer, examples, files.sha256())
 
 
@@ -193,17 +193,22 @@ def _probe(name: str, student: Student, examples: dict[str, Examples]) -> None:
 
 def cut(examples: Examples, rows: npt.NDArray[np.int64], width: int) -> Examples:
     """Take some rows, and at most `width` tokens of each."""
+
+    def cut_rows(all_rows: Ragged) -> Ragged:
+        return Ragged.from_rows(
+            [all_rows[row][:width].tolist() for row in rows], all_rows.flat.dtype
+        )
+
     types = examples.token_type_ids
     return Examples(
-        input_ids=Ragged.from_rows([examples.input_ids[row][:width] for row in rows], np.int32),
-        token_type_ids=types
-        and Ragged.from_rows([types[row][:width] for row in rows], types.flat.dtype),
+        input_ids=cut_rows(examples.input_ids),
+        token_type_ids=None if types is None else cut_rows(types),
         labels=examples.labels[rows],
     )
 
 
-def _check_saving(name: str, config: Any, tokenizer: Any) -> None:
-    """Save what is saved with the trained weights: not being able to should be known before.
+def _check_saving(name: str, model: Any, tokenizer: Any) -> None:
+    """Save all but the weights, and throw it away: that it cannot be is known before training.
 
     Raises:
         ModelError: With what the library says.
@@ -216,5 +221,5 @@ def _check_saving(name: str, config: Any, tokenizer: Any) -> None:
         tempfile.TemporaryDirectory(prefix="mixkd-") as folder,
         named_errors(ModelError, name, **message),
     ):
-        config.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict={})
         tokenizer.save_pretrained(folder)

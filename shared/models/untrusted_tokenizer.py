@@ -41,9 +41,13 @@ TOKENIZER_CLASSES = (
 EXPRESSIONS = (r" {2,}", r" +", r"\s+", r"\s", r"\s{2,}|[\n\r\t]")
 # Of one character of a text, after its longest normalisation.
 NORMALISED_BYTES = 64
+MOST_STEPS = 32
 
 Few = Annotated[list[Any], msgspec.Meta(max_length=16)]
 Short = Annotated[str, msgspec.Meta(max_length=16)]
+
+
+Piece = Annotated[str, msgspec.Meta(max_length=128)]
 
 
 class Token(msgspec.Struct, omit_defaults=True):
@@ -161,10 +165,14 @@ class Step(msgspec.Struct):
 
 
 class Model(msgspec.Struct):
-    """What tells the tokens of a word. The longest word bounds a search that grows with its
-    cube."""
+    """What finds the tokens of a word.
 
-    max_input_chars_per_word: Annotated[int, msgspec.Meta(ge=0, le=200)] = 100
+    WordPiece's search grows with the cube of the longest word, Unigram's with the square of the
+    longest token.
+    """
+
+    max_input_chars_per_word: Annotated[int, msgspec.Meta(ge=0, le=100)] = 100
+    vocab: list[tuple[Piece, float]] | dict[str, int] = {}
 
 
 class Definition(msgspec.Struct):
@@ -240,11 +248,14 @@ def check_definition(data: bytes, where: object) -> None:
         UnsafeFileError, MalformedError: Naming the step.
     """
     definition = decode(data, Definition, where, len(data))
-    waiting = [definition.normalizer, definition.pre_tokenizer, definition.post_processor]
+    first = (definition.normalizer, definition.pre_tokenizer, definition.post_processor)
+    waiting = [step for step in first if step is not None]
+    count = 0
     while waiting:
         step = waiting.pop()
-        if step is None:
-            continue
+        count += 1
+        if count > MOST_STEPS:
+            raise unsafe(where, f"at most {MOST_STEPS} steps", "more")
         waiting += [*step.normalizers, *step.pretokenizers, *step.processors]
         pattern = step.pattern or Pattern()
         if pattern.Regex is not None and pattern.Regex not in EXPRESSIONS:

@@ -227,6 +227,22 @@ def charsmap_that_grows(value: Any) -> None:
     value["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": encoded}
 
 
+@vocabulary("of_steps_of_steps", UNSAFE)
+def of_steps_of_steps(value: Any) -> None:
+    step: dict[str, Any] = {"type": "Lowercase"}
+    for _ in range(4):
+        step = {"type": "Sequence", "normalizers": [step] * 16}
+    value["normalizer"] = step
+
+
+@vocabulary("of_long_pieces", MALFORMED)
+def of_long_pieces(value: Any) -> None:
+    """Unigram looks for each of them at each letter."""
+    pieces = [[word, 0.0] for word in value["model"]["vocab"]]
+    pieces[-50:] = [["a" * 20 * number, -float(number)] for number in range(50)]
+    value["model"] = {"type": "Unigram", "unk_id": 1, "vocab": pieces}
+
+
 @vocabulary("words_without_end", MALFORMED)
 def words_without_end(value: Any) -> None:
     value["model"]["max_input_chars_per_word"] = 10**9

@@ -73,3 +73,15 @@ def test_settings_name_no_path() -> None:
     settings = TrainOptions((Path("/secret/rte"),), out=Path("/secret/out")).settings()
     assert "secret" not in str(settings)
     assert settings["alpha_mle"] == 1
+
+
+def test_types_of_models_are_allowed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mixkd.student_train import train
+    from mixkd.student_train.cli import train_student
+
+    seen: list[TrainOptions] = []
+    monkeypatch.setattr(train, "train", seen.append)
+    arguments = ["--cache", "c", "--allow-model-type", "camembert", "--allow-model-type", "deberta"]
+    train_student.main(arguments, standalone_mode=False)
+    assert seen[0].allow_model_type == ("camembert", "deberta")
+    assert "allow_model_type" not in seen[0].settings()
