@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from mixkd.shared.cache.claims import Finding, Level, Reported, Unchecked, Verified
 from mixkd.shared.cache.reader import Cache
@@ -109,9 +110,7 @@ def labels(cache: Cache, spec: DataSpec) -> Iterator[Reported]:
     }
     for split in cache.splits:
         examples = cache.examples(split)
-        text_b = None if examples.text_b is None else examples.text_b.to_pylist()
-        text_a = [] if examples.text_a is None else examples.text_a.to_pylist()
-        stored = list(_labelled(text_a, text_b, examples.labels))
+        stored = list(_labelled(_texts(examples.text_a), _texts(examples.text_b), examples.labels))
         wrong = [row for row, labelled in enumerate(stored) if labelled not in known]
         if wrong:
             yield Finding(
@@ -122,8 +121,12 @@ def labels(cache: Cache, spec: DataSpec) -> Iterator[Reported]:
             )
 
 
+def _texts(column: pa.Array | None) -> list[str] | None:
+    return None if column is None else column.to_pylist()
+
+
 def _labelled(
-    text_a: Sequence[str], text_b: Sequence[str] | None, numbers: npt.NDArray[Any]
-) -> Iterator[tuple[str, str | None, float]]:
-    second = [None] * len(text_a) if text_b is None else text_b
-    return zip(text_a, second, numbers.tolist(), strict=True)
+    text_a: Sequence[str] | None, text_b: Sequence[str] | None, numbers: npt.NDArray[Any]
+) -> Iterator[tuple[str | None, str | None, float]]:
+    absent = [None] * len(numbers)
+    return zip(text_a or absent, text_b or absent, numbers.tolist(), strict=True)

@@ -61,14 +61,15 @@ def check_texts(
         MalformedError, where, expected="texts that the cache's tokenizer encodes", do=DIFFERENT
     ):
         ids, types = encode_texts(tokenizer, text_a, text_b, max_length)
-    for made, stored in ((ids, examples.input_ids), (types, examples.token_type_ids)):
-        if made is None and stored is None:
-            continue
-        if made is None or stored is None:
-            raise _different(where, "token types in both or in neither", "them in one")
-        for position, row in enumerate(rows):
-            if not np.array_equal(made[position], stored[row]):
-                raise _different(where, f"the tokens of text {row}", "different ids or types")
+    stored_types = examples.token_type_ids
+    if (types is None) != (stored_types is None):
+        raise _different(where, "token types in both or in neither", "them in one")
+    for position, row in enumerate(rows):
+        same = np.array_equal(ids[position], examples.input_ids[row])
+        if types is not None and stored_types is not None:
+            same = same and np.array_equal(types[position], stored_types[row])
+        if not same:
+            raise _different(where, f"the tokens of text {row}", "different ids or types")
 
 
 def _different(where: object, expected: str, found: str) -> MalformedError:

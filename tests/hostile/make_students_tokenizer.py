@@ -63,11 +63,11 @@ table(
     TOKENIZER_CONFIG,
     {
         "harmless_added_beyond_32_bits": (
-            {"added_tokens_decoder": {str(2**40): {"content": "a"}}},
+            {"added_tokens_decoder": {str(2**40): {"content": "§"}}},
             (),
         ),
         "harmless_added_key": (
-            {"added_tokens_decoder": {"5": {"content": "a", "__class__": "os"}}},
+            {"added_tokens_decoder": {"5": {"content": "§", "__class__": "os"}}},
             (),
         ),
         "harmless_special_tokens_elsewhere": ({"special_tokens_map_file": "BAIT"}, ()),
