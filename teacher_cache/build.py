@@ -14,16 +14,11 @@ from mixkd.shared.arrays import Logits, RowRange
 from mixkd.shared.cache.codecs.base import KINDS, Columns, KindName
 from mixkd.shared.cache.committer import Committer
 from mixkd.shared.cache.header import Draft, Identity
-from mixkd.shared.cache.seal import SEAL_LIMIT_BYTES
 from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.examples import Examples
-from mixkd.shared.options import check
 from mixkd.shared.progress import ShowProgress, progress
 from mixkd.teacher_cache.scoring import Scorer, score_shard
 from mixkd.teacher_cache.walk import OvertakenError, Walk
-
-# A record takes 430 to 500 bytes of a seal.
-SHARDS_LIMIT = SEAL_LIMIT_BYTES // 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +45,6 @@ class Target:
     def rows(self, kind: KindName) -> int:
         """Return how many rows of a kind are wanted."""
         return self.pairs if kind == "pairs" else self.identity.n_originals
-
-    def check_length(self) -> None:
-        """Refuse more pairs than a seal can list.
-
-        Raises:
-            UsageError: Naming the largest number.
-        """
-        shard_rows = self.draft.shard_rows
-        shards = SHARDS_LIMIT - -(-self.identity.n_originals // shard_rows)
-        check(
-            "pairs",
-            self.pairs,
-            self.pairs <= shards * shard_rows,
-            f"at most {shards * shard_rows} pairs, since a seal lists at most {SHARDS_LIMIT} "
-            f"shards, of {shard_rows} rows",
-            "ask for fewer, or build a new cache with larger --shard-rows",
-        )
 
     def missing(self, writer: CacheWriter) -> int:
         """Return how many rows a cache still lacks."""

@@ -89,7 +89,6 @@ def run_builder(
     deadline = float("inf") if limit is None else time.monotonic() + limit
     prepared = prepare(options, given)
     target, writer = prepared.target, prepared.writer
-    target.check_length()
     missing = target.missing(writer) if writer else target.rows("originals") + target.pairs
     if writer and not missing:
         present = max((record.stop for record in writer.records("pairs")), default=0)

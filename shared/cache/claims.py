@@ -43,7 +43,7 @@ class Promise:
 
 CLAIMS: dict[Claim, Promise] = {
     "files": Promise(
-        "every file has its sealed size and digest; beside tokenizer and starts lies no other",
+        "files follow the format, sealed sizes and digests; beside tokenizer and starts lies no other",
         {"open": "part", "train-student": "part", "verify": "all"},
     ),
     "rows": Promise(
@@ -58,7 +58,7 @@ CLAIMS: dict[Claim, Promise] = {
     ),
     "scores": Promise(
         "logits joined with labels give the sealed scores; the metric is one of them",
-        {"train-student": "all", "verify": "all"},
+        {"open": "part", "train-student": "all", "verify": "all"},
     ),
     "logits": Promise("the teacher gives the logits for the ids", {"--teacher": "sample"}),
     "dtype": Promise(

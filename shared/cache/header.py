@@ -186,10 +186,11 @@ class Draft(Value, frozen=True, kw_only=True):
             most = limit_bytes * rows // size_bytes
             expected = f"shards of at most {SHARD_LIMIT_BYTES} bytes"
             raise _unreadable("--shard-rows", expected, f"{size_bytes}", f"at most {most}")
-        shards = sum(-(-n // self.shard_rows) for n in (pairs, self.identity.n_originals))
-        if shards > SHARDS_LIMIT:
-            expected = f"at most {SHARDS_LIMIT} shards"
-            raise _unreadable("--pairs", expected, shards, "fewer, or larger --shard-rows")
+        of_pairs = SHARDS_LIMIT + self.identity.n_originals // -self.shard_rows
+        if pairs > of_pairs * self.shard_rows:
+            most = max(0, of_pairs * self.shard_rows)
+            expected = f"at most {most} pairs, since a seal lists at most {SHARDS_LIMIT} shards"
+            raise _unreadable("--pairs", expected, pairs, "fewer, or larger --shard-rows")
 
 
 class Header(Draft, frozen=True, kw_only=True):

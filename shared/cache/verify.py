@@ -80,7 +80,7 @@ def look(root: str | Path, deep: bool = False) -> Iterator[Reported]:
     except MixkdError as error:
         if not root.is_dir():
             raise
-        yield Finding("files", str(error))
+        yield Finding(_claim(error), str(error))
         yield from _without_seal(folder)
         unopened: tuple[Claim, ...] = ("plan", "scores", "dtype", "card")
         yield from (Unchecked(claim, "the cache does not open") for claim in unopened)
@@ -94,7 +94,6 @@ def look(root: str | Path, deep: bool = False) -> Iterator[Reported]:
         Check(cache.check_alignment, malformed="rows"),
         *(Check(partial(cache.student_folder, depth)) for depth in cache.student_depths),
         Check(cache.tokenizer_folder),
-        Check(partial(_metric, cache)),
         Check(partial(_dtypes, cache)),
     ]
     found = [*dict.fromkeys(_findings(checks)), *_records(folder, cache)]
@@ -174,15 +173,6 @@ def _is_planned(columns: Columns, record: Record, identity: Identity) -> bool:
     steps = np.abs(columns["lam"].view(np.int32) - drawn.lam.view(np.int32))  # [rows]
     same = (columns["left"] == drawn.left) & (columns["right"] == drawn.right)  # [rows]
     return bool((same & (steps <= LAM_ULPS)).all())
-
-
-def _metric(cache: Cache) -> list[Finding]:
-    metric, where = cache.header.metric, cache.root / MANIFEST
-    return [
-        Finding("scores", f"{where}: expected {metric[:40]} among {split}'s scores, found none")
-        for split in cache.splits
-        if metric not in cache.seal.scores.get(split, {})
-    ]
 
 
 def _dtypes(cache: Cache) -> list[Finding]:
@@ -292,17 +282,17 @@ def _findings(checks: Iterable[Check]) -> Iterator[Finding]:
         try:
             found = check.run()
         except MixkdError as error:
-            yield Finding(_claim(check, error), str(error))
+            yield Finding(_claim(error, check), str(error))
         else:
             if isinstance(found, list):
                 yield from found
 
 
-def _claim(check: Check, error: MixkdError) -> Claim:
+def _claim(error: MixkdError, check: Check | None = None) -> Claim:
     if isinstance(error, AlignmentError):
         return "scores"
-    if isinstance(error, DamagedFileError):
+    if check and isinstance(error, DamagedFileError):
         return check.damaged
-    if isinstance(error, MalformedError) and not isinstance(error, UnsafeFileError):
+    if check and isinstance(error, MalformedError) and not isinstance(error, UnsafeFileError):
         return check.malformed
     return "files"

@@ -154,7 +154,12 @@ def better_scores(root: Path) -> None:
     sign(root, edit=lambda seal: seal["scores"]["validation"].update(macro_f1=0.875))
 
 
-@lie("scores", verify=["scores"])
+@lie("scores", "open", "train-student", verify=["scores"], spoil=True)
+def the_headline_left_out(root: Path) -> None:
+    sign(root, edit=lambda seal: seal["scores"]["validation"].pop("accuracy"))
+
+
+@lie("files", "open", "train-student", verify=["files"])
 def an_unknown_metric(story: Story) -> None:
     story.draft = msgspec.structs.replace(story.draft, metric="fame")
 

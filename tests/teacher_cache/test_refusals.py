@@ -144,7 +144,7 @@ def bad(error: type[MixkdError], match: str, **changes: Any) -> Any:
         bad(UsageError, "--shard-rows: expected a number from 1", shard_rows=0),
         bad(UsageError, "--shard-rows: expected a number from 1", shard_rows=10**19),
         bad(UsageError, r"--pairs: .*from 0 to 2\^53, found 100000", pairs=10**19, dry_run=True),
-        bad(UsageError, "--pairs: expected at most 4194208 pairs", pairs=4194209, dry_run=True),
+        bad(UsageError, "--pairs: expected at most 2097056 pairs", pairs=2097057, dry_run=True),
         bad(UsageError, "--subset: expected a part above 0", subset=1.5),
         bad(UsageError, "--subset: expected a part above 0", subset=0.0),
         bad(UsageError, "--subset: expected a part above 0", subset=float("nan")),

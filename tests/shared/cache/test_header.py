@@ -275,8 +275,8 @@ def draft(tmp_path: Path, classes: int = 2, **changes: Any) -> Draft:
         ({"metric": "bleu"}, 40, "metric accuracy or"),
         ({"about": {"a": "x" * 10_001}}, 40, "length <= 10000"),
         ({"shard_rows": 2**26}, 2**26, "--shard-rows: expected shards of at most 1073741824 byt"),
-        ({"shard_rows": 16}, 2**21, "--pairs: expected at most 65536 shards, found 131073; choose"),
-        ({"shard_rows": 1}, 2**60, "--pairs: expected at most 65536 shards"),
+        ({"shard_rows": 16}, 2**21, "--pairs: expected at most 1048560 pairs, since a seal lists"),
+        ({"shard_rows": 1}, 2**60, "--pairs: expected at most 65530 pairs"),
     ],
 )
 def test_what_no_reader_takes_is_not_begun(
