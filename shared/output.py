@@ -7,13 +7,14 @@ import fcntl
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixkd.shared import publish
-from mixkd.shared.errors import MixkdError, OutputError
+from mixkd.shared.errors import DiskError, MixkdError, OutputError
 
 log = logging.getLogger(__name__)
 NAMES_SHOWN = 5
@@ -133,6 +134,27 @@ def _is_open_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except OSError:
         return False
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give an empty folder of our own, for libraries that read or write by path.
+
+    Raises:
+        DiskError: If the disk refuses, where nothing in the block names it.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="mixkd-") as name:
+            yield Path(name)
+    except Exception as error:
+        if not failed_on_disk(error):
+            raise
+        raise DiskError(
+            tempfile.gettempdir(),
+            expected="room for temporary files",
+            found=str(error)[:120],
+            do="free space there, or let TMPDIR name a different folder",
+        ) from error
 
 
 def failed_on_disk(error: BaseException) -> bool:

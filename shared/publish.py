@@ -155,15 +155,16 @@ def settle(folder: Path) -> None:
 def check_writable(root: Path) -> None:
     """Fail now, rather than after the work, if nothing can be written below `root`."""
     above = root
-    try:
-        while not above.exists() and above != above.parent:
-            above = above.parent
-    except OSError as error:
-        raise unwritable(root, error) from None
+    # The method of the same name raises for names that are too long, the function does not.
+    while not os.path.exists(above) and above != above.parent:  # noqa: PTH110
+        above = above.parent
     if not above.is_dir():
         raise OutputError(above, expected="a folder", found="a file", do="choose another --out")
     if not os.access(above, os.W_OK | os.X_OK):
         raise unwritable(above, PermissionError(errno.EACCES, "no permission to write"))
+    longest = max(len(os.fsencode(part)) for part in (*root.parts, ""))
+    if longest > os.pathconf(above, "PC_NAME_MAX"):
+        raise unwritable(root, OSError(errno.ENAMETOOLONG, f"a name of {longest} bytes"))
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast
@@ -33,6 +32,7 @@ from mixkd.shared.models.probe import PROBE_ROWS, probe, probe_rows
 from mixkd.shared.models.quietly import named_errors
 from mixkd.shared.models.received import ModelFiles
 from mixkd.shared.models.tokenizer import check_vocabulary
+from mixkd.shared.output import scratch_folder
 from mixkd.student_train.encode import tokenizer_and_examples
 
 PROBE_TOKENS = 128
@@ -217,9 +217,6 @@ def _check_saving(name: str, model: Any, tokenizer: Any) -> None:
         "expected": "a config and a tokenizer that can be saved",
         "do": "save the student again with save_pretrained, where it was made",
     }
-    with (
-        tempfile.TemporaryDirectory(prefix="mixkd-") as folder,
-        named_errors(ModelError, name, **message),
-    ):
+    with scratch_folder() as folder, named_errors(ModelError, name, **message):
         model.save_pretrained(folder, state_dict={})
         tokenizer.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Compare what a cache hands on to students, tokenizer and starting points, with its teacher's.
+"""What a cache hands on to students, tokenizer and starting points: tried, and compared.
 
 Tensors and settings are compared, not bytes: files note the versions of the libraries that wrote
 them.
@@ -7,23 +7,68 @@ them.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mixkd.shared.cache.claims import Finding
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.errors import MixkdError
+from mixkd.shared.errors import MalformedError, MixkdError, ModelError
+from mixkd.shared.examples import Examples
+from mixkd.shared.models.config import ALLOW, MODEL_TYPES
 from mixkd.shared.models.digest import NOTED_SETTINGS
 from mixkd.shared.models.received import ModelFiles
+from mixkd.shared.models.reencode import check_texts
 from mixkd.shared.models.tokenizer import load_strangers_tokenizer, tokenizer_files
 from mixkd.teacher_cache.starts import student_start
 
+log = logging.getLogger(__name__)
 # XLM-R has 250,000 tokens: what a stranger's tokenizer may have where no model limits it.
 TOKENS = 2**18
 # What a tokenizer's settings say of the place that it was loaded from.
 NOTED_PLACES = ("name_or_path", "is_local", "local_files_only", "special_tokens_map_file")
 NOTED = frozenset((*NOTED_SETTINGS, *NOTED_PLACES))
+
+
+def try_tokenizer(
+    name: str,
+    files: Mapping[str, bytes],
+    model_type: str | None,
+    examples: Examples,
+    max_length: int,
+) -> None:
+    """Read texts with a saved tokenizer as a student will, before a cache is created with it.
+
+    What a student would refuse for who made it is logged: whoever trusts the cache may allow it.
+
+    Args:
+        name: The teacher, for messages.
+        files: Of its tokenizer, by name.
+        model_type: The teacher's, where its class is one of `transformers`.
+
+    Raises:
+        ModelError: If it reads texts differently once it is saved.
+    """
+    if model_type is not None and model_type not in MODEL_TYPES:
+        note = "%s: its students need train-student %s %s: its type is not a tested one"
+        log.warning(note, name, ALLOW, model_type)
+    allowed = [model_type] if model_type else []
+    try:
+        received = ModelFiles(name, files)
+        tokenizer = load_strangers_tokenizer(received, TOKENS, model_type, allowed)
+    except MixkdError as error:
+        log.warning("train-student will refuse this cache: %s", error)
+        return
+    try:
+        check_texts(name, examples, tokenizer, max_length)
+    except MalformedError as error:
+        raise ModelError(
+            name,
+            expected="a tokenizer that reads texts the same way once it is saved",
+            found="different ids or types",
+            do="save it with save_pretrained, load it again, and give that one",
+        ) from error
 
 
 def cache_tokenizer(cache: Cache) -> Any:

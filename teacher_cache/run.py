@@ -26,6 +26,7 @@ from mixkd.teacher_cache.build import Target, build, create
 from mixkd.teacher_cache.builders import build_on_devices
 from mixkd.teacher_cache.estimate import log_estimate
 from mixkd.teacher_cache.gate import Gate
+from mixkd.teacher_cache.inherited import try_tokenizer
 from mixkd.teacher_cache.options import BuildOptions
 from mixkd.teacher_cache.origin import TeacherInMemory
 from mixkd.teacher_cache.prepare import Prepared, prepare
@@ -131,7 +132,11 @@ def _load(options: BuildOptions, prepared: Prepared) -> tuple[Teacher, Scorer, T
 
 def _new_files(options: BuildOptions, prepared: Prepared, teacher: Teacher) -> dict[str, bytes]:
     """Make what a new cache gets of its teacher: tokenizer and starting points for students."""
+    target, name = prepared.target, prepared.origin.name
     tokenizer = tokenizer_files(prepared.origin.tokenizer())
+    train, longest = target.examples["train"], target.identity.max_length
+    model_type = getattr(teacher.model.config, "model_type", None)
+    try_tokenizer(name, tokenizer, model_type, train, longest)
     files = {f"tokenizer/{name}": data for name, data in tokenizer.items()}
     for depth in student_depths(teacher.model, options.student_layers):
         for name, data in student_start(teacher.model, depth).items():

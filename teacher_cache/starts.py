@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import copy
 import re
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from mixkd.shared.errors import ModelError, UsageError
 from mixkd.shared.models.quietly import first_line, quiet
+from mixkd.shared.output import scratch_folder
 
 FILE_NAME = re.compile(r"[A-Za-z0-9._-]+\.(json|safetensors)")
 # What a config says about a head or about where it came from.
@@ -63,10 +62,10 @@ def student_start(model: Any, layers: int) -> dict[str, bytes]:
     """
     (layers,) = student_depths(model, [layers])
     encoder = _cut(model, layers)
-    with tempfile.TemporaryDirectory(prefix="mixkd-") as folder:
+    with scratch_folder() as folder:
         with quiet():
             encoder.save_pretrained(folder)
-        files = sorted(Path(folder).iterdir())
+        files = sorted(folder.iterdir())
         return {file.name: file.read_bytes() for file in files if FILE_NAME.fullmatch(file.name)}
 
 

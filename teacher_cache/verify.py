@@ -55,10 +55,10 @@ def verify_claims(
     asked |= {"--data"} if data else set()
     reported = list(look(root, deep))
     wrong = {item.claim for item in reported if isinstance(item, Finding) and not item.harmless}
-    if wrong & {"files", "rows"}:
+    cache = _opened(root)
+    if cache is None or wrong & {"files", "rows"}:
         unread = Unchecked("texts", "what is wrong comes first")
         return Verified.of([*reported, unread], asked, {"verify"})
-    cache = Cache.open(root)
     reported += texts(cache, deep)
     if teacher:
         origin = SavedTeacher(locate(teacher)) if isinstance(teacher, str) else teacher
@@ -66,6 +66,13 @@ def verify_claims(
     if data:
         reported += labels(cache, data)
     return Verified.of(reported, asked, asked)
+
+
+def _opened(root: str | Path) -> Cache | None:
+    try:
+        return Cache.open(root)
+    except MixkdError:
+        return None  # which is a finding already
 
 
 def texts(cache: Cache, deep: bool) -> Iterator[Reported]:

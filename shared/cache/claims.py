@@ -43,7 +43,7 @@ class Promise:
 
 CLAIMS: dict[Claim, Promise] = {
     "files": Promise(
-        "files follow the format, sealed sizes and digests; beside tokenizer and starts lies no other",
+        "files follow the format and the sealed digests; beside tokenizer and starts is no other",
         {"open": "part", "train-student": "part", "verify": "all"},
     ),
     "rows": Promise(

@@ -20,7 +20,7 @@ from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import HEADER_LIMIT_BYTES, Identity
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import COMMITS, Record
-from mixkd.shared.cache.seal import MANIFEST, SEALS
+from mixkd.shared.cache.seal import SEALS
 from mixkd.shared.cache.sealing import README
 from mixkd.shared.cache.writer import check_owner
 from mixkd.shared.errors import (

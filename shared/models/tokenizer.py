@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import fnmatch
 import re
-import tempfile
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from mixkd.shared.models.locate import Checkpoint
 from mixkd.shared.models.quietly import named_errors
 from mixkd.shared.models.received import ModelFiles
 from mixkd.shared.models.untrusted_tokenizer import check_definition, checked_tokenizer
+from mixkd.shared.output import scratch_folder
 
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 # Different files, such as templates of chats, are of no use to a classifier.
@@ -59,8 +59,7 @@ def load_strangers_tokenizer(
 
     classes = [TOKENIZER_MAPPING_NAMES.get(name) for name in allowed]
     contents = checked_tokenizer(files, tokens, [name for name in classes if name])
-    with tempfile.TemporaryDirectory(prefix="mixkd-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         for file, data in contents.items():
             (folder / file).write_bytes(data)
         if model_type is not None:
@@ -99,9 +98,9 @@ def tokenizer_files(tokenizer: Any) -> dict[str, bytes]:
     """
     cleared = copy.deepcopy(tokenizer)
     _clear(getattr(cleared, "backend_tokenizer", None))
-    with tempfile.TemporaryDirectory(prefix="mixkd-") as folder:
+    with scratch_folder() as folder:
         cleared.save_pretrained(folder)
-        files = sorted(Path(folder).iterdir())
+        files = sorted(folder.iterdir())
         return {file.name: file.read_bytes() for file in files if FILE_NAME.fullmatch(file.name)}
 
 

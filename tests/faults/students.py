@@ -26,8 +26,8 @@ from typing import Any
 import pytest
 import torch
 
+from mixkd.shared.entries import TEMPORARY_MARK
 from mixkd.shared.errors import MixkdError
-from mixkd.shared.publish import TEMPORARY_MARK
 from mixkd.student_train import checkpoints
 from mixkd.student_train.device import make_accelerator
 from mixkd.student_train.options import TrainOptions

@@ -153,7 +153,7 @@ def test_a_student_is_validated_on_one_device(
         reduce=lambda values, how: values,
     )
     logits = {"validation": np.zeros((4, 2), np.float32)}
-    validator = Validator(student, {"validation": examples}, logits, CLASSIFICATION)
+    validator = Validator(student, {"validation": examples}, logits, CLASSIFICATION, 64)
     with card:
         moved(student)
         found = validator(accelerator, student)

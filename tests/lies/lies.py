@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 from safetensors.numpy import load, save
@@ -159,9 +158,9 @@ def the_headline_left_out(root: Path) -> None:
     sign(root, edit=lambda seal: seal["scores"]["validation"].pop("accuracy"))
 
 
-@lie("files", "open", "train-student", verify=["files"])
-def an_unknown_metric(story: Story) -> None:
-    story.draft = msgspec.structs.replace(story.draft, metric="fame")
+@lie("files", "open", "train-student", verify=["files"], spoil=True)
+def an_unknown_metric(root: Path) -> None:
+    sign(root, edit_header=lambda header: header.update(metric="fame"))
 
 
 @lie("logits", teacher=["logits"])
@@ -175,7 +174,7 @@ def logits_swapped_within_a_tolerance_of_its_own(story: Story) -> None:
     """The description once said how far the logits of a lower format may be off."""
     logits_swapped(story)
     story.made_in("bfloat16")
-    story.describe(dtype_difference=10**400)
+    story.describe(dtype_difference=1000.0)
 
 
 @lie("dtype", verify=["dtype"])

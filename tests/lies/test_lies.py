@@ -17,17 +17,14 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.claims import CLAIMS, Claim, Level, Verified
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.errors import DeviceMemoryError, MissingFileError, MixkdError, UsageError
+from mixkd.shared.errors import MissingFileError, MixkdError, UsageError
 from mixkd.shared.examples import Ragged
-from mixkd.shared.mixup import MixBatch
 from mixkd.student_train import student
 from mixkd.student_train.opening import open_caches
 from mixkd.teacher_cache.cli import cache_teacher
 from mixkd.teacher_cache.data.load import DataSpec
-from mixkd.teacher_cache.teacher import Teacher
 from mixkd.teacher_cache.verify import verify_claims
 from tests import tiers
 from tests.commands import run
@@ -225,17 +222,6 @@ def test_rows_that_make_no_sense(honest: Path, rows: str) -> None:
 def test_a_folder_that_is_not_there_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="absent: expected the folder of a cache"):
         verify_claims(tmp_path / "absent")
-
-
-def test_a_full_device_is_told_without_options_of_other_commands(
-    honest: Path, good_teacher: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(self: Teacher, batch: MixBatch) -> Logits:
-        raise DeviceMemoryError("cuda", expected="room", found="none", do="try --batch-tokens 9")
-
-    monkeypatch.setattr(Teacher, "score", full)
-    with pytest.raises(DeviceMemoryError, match="found none; use --device cpu"):
-        asked(honest, "--teacher", good_teacher, honest)
 
 
 def test_the_guarantees_have_the_table(honest: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mixkd.shared.errors import OutputError
-from mixkd.shared.output import check_output, claimed, filled_aside
+from mixkd.shared.errors import DiskError, OutputError
+from mixkd.shared.output import check_output, claimed, filled_aside, scratch_folder
 
 
 def failed(error: OSError) -> OutputError:
@@ -148,7 +148,7 @@ def test_a_folder_that_was_moved_is_not_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("out", ["x" * 300, "y" * 300 + "/student", "student/" + "z" * 5000])
 def test_a_name_that_is_too_long(tmp_path: Path, out: str) -> None:
-    with pytest.raises(OutputError, match="can be written, found File name too long"):
+    with pytest.raises(OutputError, match=r"can be written, found a name of \d+ bytes"):
         check_output(tmp_path / out)
 
 
@@ -169,3 +169,15 @@ def test_a_lock_that_is_something_else(tmp_path: Path, lock: str) -> None:
     with refused, claimed(tmp_path / "working", tmp_path):
         pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_full_disk_for_temporary_files_is_named() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with (
+        pytest.raises(DiskError, match="expected room for temporary files, found .* TMPDIR"),
+        scratch_folder() as folder,
+    ):
+        raise full
+    assert not folder.exists()
+    with pytest.raises(KeyError), scratch_folder():
+        raise KeyError

@@ -177,7 +177,7 @@ def test_two_runs_in_one_folder(tmp_path: Path, data: Path, encoder: Path) -> No
 
 @pytest.mark.parametrize("letters", [250, 300])
 def test_a_name_that_is_too_long(tmp_path: Path, data: Path, encoder: Path, letters: int) -> None:
-    with pytest.raises(OutputError, match="found File name too long"):
+    with pytest.raises(OutputError, match=r"found (a name of \d+ bytes|File name too long)"):
         tuned(data, encoder, tmp_path / ("x" * letters))
 
 

@@ -276,7 +276,7 @@ def draft(tmp_path: Path, classes: int = 2, **changes: Any) -> Draft:
         ({"about": {"a": "x" * 10_001}}, 40, "length <= 10000"),
         ({"shard_rows": 2**26}, 2**26, "--shard-rows: expected shards of at most 1073741824 byt"),
         ({"shard_rows": 16}, 2**21, "--pairs: expected at most 1048560 pairs, since a seal lists"),
-        ({"shard_rows": 1}, 2**60, "--pairs: expected at most 65530 pairs"),
+        ({"shard_rows": 1}, 2**60, "--pairs: expected at most 65520 pairs"),
     ],
 )
 def test_what_no_reader_takes_is_not_begun(
