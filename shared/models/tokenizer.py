@@ -15,7 +15,8 @@ from mixkd.shared.models.checkpoint import CONFIG
 from mixkd.shared.models.locate import Checkpoint
 from mixkd.shared.models.quietly import named_errors
 from mixkd.shared.models.received import ModelFiles
-from mixkd.shared.models.untrusted_tokenizer import check_definition, checked_tokenizer
+from mixkd.shared.models.untrusted_definition import check_definition
+from mixkd.shared.models.untrusted_tokenizer import checked_tokenizer
 from mixkd.shared.output import scratch_folder
 
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
-from tests.hostile import fuzz_json, fuzz_tokenizers
+from mixkd.shared.models.config import MODEL_TYPES
+from tests.hostile import fuzz_json, fuzz_settings, fuzz_tokenizers
 from tests.hostile.student_registry import (
     CONFIG,
     START,
@@ -37,6 +38,14 @@ CONFIG_KEYS = (
     *("vision_config", "base_config_key", "sub_configs", "reference_compile", "hidden_act"),
     *("gradient_checkpointing", "classifier_dropout", "classifier_pooling", "generation_config"),
     *("task_specific_params", "tokenizer_class", "name_or_path", "_name_or_path", "peft_config"),
+)
+# Methods and properties of the class of configs.
+SHADOWED = (
+    *("to_dict", "to_diff_dict", "to_json_string", "update", "save_pretrained", "from_dict"),
+    *("num_labels", "use_return_dict", "output_attentions", "attribute_map", "get_text_config"),
+    *("keys_to_ignore_at_inference", "base_model_tp_plan", "has_no_defaults_at_init", "model_type"),
+    *("__class__", "__dict__", "__init__", "_auto_class", "validate", "standardize_rope_params"),
+    *("convert_rope_params_to_dict", "name_or_path", "dict_dtype_to_str", "rope_parameters"),
 )
 TOKENIZER_KEYS = (
     *("tokenizer_file", "vocab_file", "merges_file", "chat_template", "fast_tokenizer_files"),
@@ -204,9 +213,92 @@ def tokenizer(random: Random, files: Files) -> tuple[dict[str, bytes], str]:
     return {VOCABULARY: json.dumps(value).encode()}, steps
 
 
+def steps(random: Random, files: Files) -> tuple[dict[str, bytes], str]:
+    """Whole trees of steps in tokenizer.json."""
+    value = _read(files, VOCABULARY)
+    said = fuzz_tokenizers.other_steps(random, value)
+    return {VOCABULARY: json.dumps(value).encode()}, said
+
+
+def bounds(random: Random, files: Files) -> tuple[dict[str, bytes], str]:
+    """A config of another allowed type, or with numbers next to what its weights explain."""
+    value = _read(files, CONFIG)
+    changes: dict[str, Any] = {}
+    for _ in range(random.choice((1, 1, 2, 3))):
+        changes |= _near(random, value)
+    return {CONFIG: fuzz_json.spelled(value | changes)}, str(changes)[:400]
+
+
+def _near(random: Random, value: dict[str, Any]) -> dict[str, Any]:
+    kind = random.randrange(6)
+    if kind == 0:
+        return {"model_type": random.choice(MODEL_TYPES)}
+    if kind == 1:
+        groups = ("num_hidden_groups", "inner_group_num", "num_hidden_layers")
+        counts = {key: random.choice((0, 1, 1, 2, 3, 64, 65)) for key in groups}
+        return {**counts, **random.choice(({}, {"model_type": "albert"}))}
+    if kind == 2:
+        return {random.choice(("rope_parameters", "rope_scaling")): _rope(random)}
+    if kind == 3:
+        return {random.choice(SHADOWED): _odd(random)}
+    key = random.choice(sorted(key for key, number in value.items() if type(number) is int))
+    near = (0, 1, value[key] - 1, value[key] + 1, 2 * value[key], -1, 2**17 - 1, 2**17, 2**17 + 1)
+    return {key: random.choice(near)}
+
+
+def _rope(random: Random) -> Any:
+    """Of one kind of layers, or of each."""
+    one = {
+        "rope_type": random.choice(
+            ("default", "linear", "dynamic", "yarn", "longrope", "llama3", "x")
+        ),
+        "rope_theta": random.choice((0, 1, 10_000.0, -1.0, 10**30, 1e308, "10000", None)),
+        "factor": random.choice((0, 1.0, 8.0, -1, 1e308)),
+        "original_max_position_embeddings": random.choice((0, 1, 80, 2**17)),
+        "partial_rotary_factor": random.choice((0, 0.5, 1.0, 2.0, 1e9)),
+        **dict.fromkeys(("short_factor", "long_factor"), random.choice(([], [1.0] * 8, [0]))),
+    }
+    for key in random.sample(sorted(one), random.randrange(len(one))):
+        del one[key]
+    if random.random() < 0.5:
+        return one
+    return {
+        kind: random.choice((one, {}, None)) for kind in ("full_attention", "sliding_attention")
+    }
+
+
+def two(random: Random, files: Files) -> tuple[dict[str, bytes], str]:
+    """Changes of the model and of the tokenizer, or two of the tokenizer, at once."""
+    pair = random.choice(
+        (
+            (bounds, fuzz_settings.settings),
+            (bounds, fuzz_settings.other_class),
+            (steps, fuzz_settings.settings),
+            (tokenizer, fuzz_settings.settings),
+            (fuzz_settings.other_class, fuzz_settings.settings),
+        )
+    )
+    changed: dict[str, bytes] = {}
+    said = []
+    for change in pair:
+        more, what = change(random, {**files, **changed})
+        changed |= more
+        said.append(what)
+    return changed, "; ".join(said)
+
+
+# What most of the time is decoded, and reaches the bounds behind the decoder.
+STRUCTURED: dict[str, Change] = {
+    "bounds": bounds,
+    "class": fuzz_settings.other_class,
+    "settings": fuzz_settings.settings,
+    "steps": steps,
+    "tokenizer": tokenizer,
+    "two": two,
+}
 CHANGES: dict[str, Change] = {
+    **STRUCTURED,
     "typed": typed,
     "sizes": sizes,
     "second file": second_file,
-    "tokenizer": tokenizer,
 }

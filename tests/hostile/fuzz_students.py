@@ -23,9 +23,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from mixkd.shared.json_values import REMEDY
 from tests.hostile import fuzz_json
 from tests.hostile.fuzz import Report, temporary_folder, told
-from tests.hostile.fuzz_configs import BAIT, CHANGES, Files
+from tests.hostile.fuzz_configs import BAIT, CHANGES, STRUCTURED, Files
 from tests.hostile.fuzz_reader import MESSAGE_LIMIT
 from tests.hostile.opener import Open, opening
 from tests.hostile.sign import sign
@@ -56,6 +57,14 @@ class Case:
     steps: str
 
 
+@dataclass(slots=True)
+class StudentReport(Report):
+    """Also counts the structured cases, and such of them as had the types that files may have."""
+
+    structured: int = 0
+    decoded: int = 0
+
+
 def good_caches(folder: Path) -> dict[str, Path]:
     """A cache of each family."""
     return {family: good_cache(folder, family) for family in ENCODERS}
@@ -65,9 +74,9 @@ def good_cache(folder: Path, family: str) -> Path:
     return make_cache(folder / family, tiny_teacher(folder / f"teacher-{family}", family))
 
 
-def run(seed: int, seconds: float, finds: Path | None = None) -> Report:
+def run(seed: int, seconds: float, finds: Path | None = None) -> StudentReport:
     """Load cases 0, 1, … of a seed until the time is over, and at least `LEAST_CASES` of them."""
-    report = Report()
+    report = StudentReport()
     with temporary_folder() as name:
         folder = Path(name)
         goods = good_caches(folder)
@@ -111,8 +120,13 @@ def loaded(load: Open, good: Path, case: Case, folder: Path) -> dict[str, Any]:
     return {**found, "calls": [*found.get("calls", []), *opened]}
 
 
-def _note(report: Report, found: dict[str, Any], case: Case, name: str, finds: Path | None) -> None:
+def _note(
+    report: StudentReport, found: dict[str, Any], case: Case, name: str, finds: Path | None
+) -> None:
     report.executions += 1
+    if case.steps.partition(",")[0] in STRUCTURED:
+        report.structured += 1
+        report.decoded += REMEDY not in found["text"]
     report.past += 1  # signed, so that its parser sees it
     report.ends[f"{found['error'] or 'loaded'} after {case.steps.partition(',')[0]}"] += 1
     if fault := fault_of(found):
@@ -188,7 +202,9 @@ def main() -> int:
     options = parser.parse_args()
     began = time.monotonic()
     report = run(options.seed, options.seconds, options.finds)
-    return told(report, time.monotonic() - began)
+    status = told(report, time.monotonic() - began)
+    print(f"{report.decoded:,} of {report.structured:,} structured ones past the typed decoder")
+    return status
 
 
 if __name__ == "__main__":

@@ -6,151 +6,18 @@ may then make slow, large or wrong.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
-SIZES = (0, 1, 2, 7, 100, 10_000, 2**20, 2**31, 2**32, 2**53, 2**62, 2**63)
-# Some never end on "aaaa…" in an engine that goes back, some match nothing, some are no patterns.
-PATTERNS = (
-    *("", ".", "a", " ", r"\s+", r"\p{L}+|\p{N}+", "^", "$", r"\b", "(?=a)", r"(?<=\w)", "[^a]*"),
-    *("(a+)+$", "(a|aa)+$", "(a|a)*b", "(.*a){20}$", "((a*)*)*b", r"(\w+\s?)*$", "(a?){50}a{50}"),
-    *("(a{1000}){1000}", "a{100000}", "((((a{30}){30}){30}){30})", "(" * 100 + "a" + ")" * 100),
-    *(r"(a)\1", "(?i)x", "(?x) a", "[a-z&&[^b]]", r"\G", r"\K", "(?R)", "(?<n>a)", "(", "["),
-)  # fmt: skip
-BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
-TEXTS = ("", " ", "a", "e", "##", "\u2581", "\0", "\ud83d", "[CLS]", "a" * 1000, "x" * 100_000)
-Part = dict[str, Any] | None
+from tests.hostile.fuzz_steps import PARTS, SIZES, TEXTS, word
+
 Edit = Callable[[Random, dict[str, Any]], str]
-
-
-def pattern(random: Random) -> dict[str, str]:
-    return {random.choice(("Regex", "Regex", "String")): random.choice(PATTERNS)}
-
-
-def normalizer(random: Random, levels: int = 2) -> Part:
-    flags = ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")
-    return random.choice(
-        (
-            None,
-            {"type": random.choice(("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents"))},
-            {"type": random.choice(("Nmt", "ByteLevel"))},
-            {"type": "Strip", "strip_left": random.random() < 0.5, "strip_right": True},
-            {"type": "Prepend", "prepend": random.choice(TEXTS)},
-            {"type": "Replace", "pattern": pattern(random), "content": random.choice(TEXTS)},
-            {"type": "Precompiled", "precompiled_charsmap": charsmap(random)},
-            {"type": "BertNormalizer", **{flag: random.random() < 0.5 for flag in flags}},
-            several(random, "normalizers", normalizer, levels),
-        )
-    )
-
-
-def charsmap(random: Random) -> str:
-    data = random.choice((b"", (4).to_bytes(4, "little") + bytes(8), random.randbytes(64)))
-    return base64.b64encode(data).decode()
-
-
-def several(random: Random, key: str, part: Callable[[Random, int], Part], levels: int) -> Part:
-    """A sequence of parts, some of them sequences again."""
-    if not levels:
-        return {"type": "Sequence", key: []}
-    parts = [part(random, levels - 1) for _ in range(random.choice((0, 1, 2, 3, 20)))]
-    return {"type": "Sequence", key: [one for one in parts if one is not None]}
-
-
-def pre_tokenizer(random: Random, levels: int = 2) -> Part:
-    return random.choice(
-        (
-            None,
-            {"type": random.choice(("Whitespace", "WhitespaceSplit", "BertPreTokenizer"))},
-            {"type": "UnicodeScripts"},
-            {"type": "Punctuation", "behavior": random.choice(BEHAVIORS)},
-            {"type": "Digits", "individual_digits": random.random() < 0.5},
-            {"type": "CharDelimiterSplit", "delimiter": random.choice("ae\0\u2581")},
-            {"type": "FixedLength", "length": random.choice(SIZES)},
-            byte_level(random),
-            metaspace(random),
-            {
-                "type": "Split",
-                "pattern": pattern(random),
-                "behavior": random.choice(BEHAVIORS),
-                "invert": random.random() < 0.3,
-            },
-            several(random, "pretokenizers", pre_tokenizer, levels),
-        )
-    )
-
-
-def byte_level(random: Random) -> dict[str, Any]:
-    flags = ("add_prefix_space", "trim_offsets", "use_regex")
-    return {"type": "ByteLevel", **{flag: random.random() < 0.5 for flag in flags}}
-
-
-def metaspace(random: Random) -> dict[str, Any]:
-    scheme = random.choice(("always", "never", "first"))
-    replacement = random.choice(("\u2581", "a", "_"))
-    return {"type": "Metaspace", "replacement": replacement, "prepend_scheme": scheme}
-
-
-def post_processor(random: Random, levels: int = 1) -> Part:
-    sep, cls = ("[SEP]", random.choice((0, 2, 10**6))), ("[CLS]", random.choice((1, 2**32 - 1)))
-    many = random.choice((1, 2, 100, 1000))
-    special = {"SpecialToken": {"id": "s", "type_id": random.choice((0, 1, 2, 300))}}
-    text = {"Sequence": {"id": random.choice("AB"), "type_id": random.choice((0, 1, 200))}}
-    return random.choice(
-        (
-            None,
-            byte_level(random),
-            {"type": "BertProcessing", "sep": sep, "cls": cls},
-            {
-                "type": "RobertaProcessing",
-                "sep": sep,
-                "cls": cls,
-                "trim_offsets": True,
-                "add_prefix_space": random.random() < 0.5,
-            },
-            {
-                "type": "TemplateProcessing",
-                "single": random.choice(([text], [special] * many, [text, special] * many)),
-                "pair": random.choice(([text, text], [special, text] * many)),
-                "special_tokens": {"s": {"id": "s", "ids": [1] * many, "tokens": ["s"] * many}},
-            },
-            several(random, "processors", post_processor, levels),
-        )
-    )
-
-
-def decoder(random: Random, levels: int = 1) -> Part:
-    return random.choice(
-        (
-            None,
-            byte_level(random),
-            metaspace(random),
-            {"type": random.choice(("ByteFallback", "Fuse"))},
-            {"type": "WordPiece", "prefix": random.choice(TEXTS), "cleanup": True},
-            {"type": "BPEDecoder", "suffix": random.choice(TEXTS)},
-            {"type": "CTC", "pad_token": "a", "word_delimiter_token": "", "cleanup": True},
-            {"type": "Strip", "content": "a", "start": random.choice(SIZES), "stop": 0},
-            {"type": "Replace", "pattern": pattern(random), "content": random.choice(TEXTS)},
-            several(random, "decoders", decoder, levels),
-        )
-    )
-
-
-PARTS: dict[str, Callable[[Random], Part]] = {
-    "normalizer": normalizer,
-    "pre_tokenizer": pre_tokenizer,
-    "post_processor": post_processor,
-    "decoder": decoder,
-}
 
 
 def other_part(random: Random, value: dict[str, Any]) -> str:
     """Another normalizer, pre-tokenizer, post-processor or decoder."""
-    name = random.choice(sorted(PARTS))
-    value[name] = PARTS[name](random)
-    return f"{name} {str(value[name])[:300]}"
+    return _in_place(random, value, random.choice(sorted(PARTS)))
 
 
 def added_part(random: Random, value: dict[str, Any]) -> str:
@@ -189,9 +56,9 @@ def other_model(random: Random, value: dict[str, Any]) -> str:
     pieces = [word for word in known if len(word) == 2]
     merges = [[word[0], word[1]] for word in pieces if word[0] in known and word[1] in known]
     unknown = random.choice((*sorted(known)[:3], "absent", None))
-    longest = random.choice(SIZES)
+    longest = random.choice((1, 100, random.choice(SIZES)))
     affixes = {
-        name: random.choice((None, *TEXTS))
+        name: random.choice((None, word(random)))
         for name in ("continuing_subword_prefix", "end_of_word_suffix")
     }
     flags = {name: random.random() < 0.5 for name in ("fuse_unk", "byte_fallback", "ignore_merges")}
@@ -202,7 +69,7 @@ def other_model(random: Random, value: dict[str, Any]) -> str:
                 "type": "WordPiece",
                 "vocab": known,
                 "unk_token": unknown or "absent",
-                "continuing_subword_prefix": random.choice(TEXTS),
+                "continuing_subword_prefix": word(random),
                 "max_input_chars_per_word": longest,
             },
             {
@@ -229,12 +96,12 @@ def other_model(random: Random, value: dict[str, Any]) -> str:
 def model_option(random: Random, value: dict[str, Any]) -> str:
     """One option of the model that is there."""
     key = random.choice(sorted(set(value["model"]) - {"vocab", "merges", "type"}) or ["unk_token"])
-    value["model"][key] = random.choice((None, True, 0.5, *SIZES, *TEXTS))
+    value["model"][key] = random.choice((None, True, 0.5, *SIZES, word(random), word(random)))
     return f"the model's {key} {str(value['model'][key])[:80]}"
 
 
 def longest_word(random: Random, value: dict[str, Any]) -> str:
-    value["model"]["max_input_chars_per_word"] = random.choice(SIZES)
+    value["model"]["max_input_chars_per_word"] = random.choice((0, 1, 2, 99, 100, *SIZES))
     return f"max_input_chars_per_word {value['model']['max_input_chars_per_word']}"
 
 
@@ -279,7 +146,8 @@ def padding(random: Random, value: dict[str, Any]) -> str:
 
 
 EDITS: tuple[Edit, ...] = (
-    *(other_part, other_part, added_part, added_part, swap_words, other_model, model_option),
+    *(other_part, other_part, added_part, added_part, swap_words, other_model, other_model),
+    *(model_option,),
     *(longest_word, added_tokens, truncation, padding),
 )
 
@@ -289,3 +157,13 @@ def edited(random: Random, value: dict[str, Any]) -> str:
     return "; ".join(
         random.choice(EDITS)(random, value) for _ in range(random.choice((1, 1, 2, 3)))
     )
+
+
+def other_steps(random: Random, value: dict[str, Any]) -> str:
+    """Other trees of steps in all of their places, and nothing else."""
+    return "; ".join(_in_place(random, value, name) for name in sorted(PARTS))
+
+
+def _in_place(random: Random, value: dict[str, Any], name: str) -> str:
+    value[name] = PARTS[name](random)
+    return f"{name} {str(value[name])[:300]}"

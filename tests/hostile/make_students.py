@@ -13,7 +13,11 @@ import numpy as np
 import safetensors.numpy
 
 from mixkd.teacher_cache.starts import student_start
-from tests.hostile import make_students_tokenizer, make_students_weights
+from tests.hostile import (
+    make_students_steps,
+    make_students_tokenizer,
+    make_students_weights,
+)
 from tests.hostile.sign import sign, unlist
 from tests.hostile.student_registry import (
     CONFIG,
@@ -38,6 +42,7 @@ __all__ = [
     "LOADED",
     "MEMORY_BYTES",
     "STUDENTS",
+    "make_students_steps",
     "make_students_tokenizer",
     "make_students_weights",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -173,90 +172,6 @@ def model_unknown(value: Any) -> None:
 @vocabulary("of_lists", UNSAFE, MALFORMED)
 def of_lists(value: Any) -> None:
     value["more"] = [[]] * 2_000_000
-
-
-@vocabulary("normalizers_nested", UNSAFE, MALFORMED)
-def normalizers_nested(value: Any) -> Any:
-    for _ in range(120):
-        value["normalizer"] = {"type": "Sequence", "normalizers": [value["normalizer"]]}
-    return value
-
-
-@vocabulary("regex_broken", UNSAFE)
-def regex_broken(value: Any) -> None:
-    value["normalizer"] = {"type": "Replace", "pattern": {"Regex": "(" * 1000}, "content": ""}
-
-
-def replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
-    return {"type": "Replace", "pattern": pattern, "content": content}
-
-
-@vocabulary("regex_that_backtracks", UNSAFE)
-def regex_that_backtracks(value: Any) -> None:
-    value["normalizer"] = replace({"Regex": "(a+)+b"}, "")
-
-
-@vocabulary("regex_that_backtracks_at_loading", UNSAFE)
-def regex_that_backtracks_at_loading(value: Any) -> None:
-    """The normaliser is run over each added token that says so."""
-    value["normalizer"] = replace({"Regex": "(a|a)+b"}, "")
-    value["added_tokens"].append({**added("a" * 100, 200), "normalized": True})
-
-
-@vocabulary("regex_that_splits", UNSAFE)
-def regex_that_splits(value: Any) -> None:
-    split = {"type": "Split", "pattern": {"Regex": ".*.*.*x"}, "behavior": "Isolated"}
-    value["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [{**split, "invert": False}]}
-
-
-@vocabulary("replacements_that_grow", UNSAFE)
-def replacements_that_grow(value: Any) -> None:
-    steps = [replace({"String": "a"}, "aa") for _ in range(16)]
-    value["normalizer"] = {"type": "Sequence", "normalizers": steps}
-
-
-@vocabulary("replacement_long", MALFORMED)
-def replacement_long(value: Any) -> None:
-    value["normalizer"] = replace({"String": "a"}, "a" * 10**6)
-
-
-@vocabulary("charsmap_that_grows", UNSAFE)
-def charsmap_that_grows(value: Any) -> None:
-    table = bytes(4) + b"a" * 1000 + b"\0"
-    encoded = base64.b64encode(table).decode()
-    value["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": encoded}
-
-
-@vocabulary("of_steps_of_steps", UNSAFE)
-def of_steps_of_steps(value: Any) -> None:
-    step: dict[str, Any] = {"type": "Lowercase"}
-    for _ in range(4):
-        step = {"type": "Sequence", "normalizers": [step] * 16}
-    value["normalizer"] = step
-
-
-@vocabulary("of_long_pieces", MALFORMED)
-def of_long_pieces(value: Any) -> None:
-    """Unigram looks for each of them at each letter."""
-    pieces = [[word, 0.0] for word in value["model"]["vocab"]]
-    pieces[-50:] = [["a" * 20 * number, -float(number)] for number in range(50)]
-    value["model"] = {"type": "Unigram", "unk_id": 1, "vocab": pieces}
-
-
-@vocabulary("words_without_end", MALFORMED)
-def words_without_end(value: Any) -> None:
-    value["model"]["max_input_chars_per_word"] = 10**9
-
-
-@vocabulary("template_that_repeats", MALFORMED)
-def template_that_repeats(value: Any) -> None:
-    piece = {"Sequence": {"id": "A", "type_id": 0}}
-    value["post_processor"]["single"] = [piece] * 10_000
-
-
-@vocabulary("step_unknown", MALFORMED)
-def step_unknown(value: Any) -> None:
-    value["pre_tokenizer"] = {"type": "Script", "code": "os.system"}
 
 
 def added(content: str, number: int) -> dict[str, Any]:
