@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Callable, Iterator
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
-from mixkd.shared.cache.header import HEADER, HEADER_LIMIT_BYTES
+from mixkd.shared.cache.header import HEADER, HEADER_LIMIT_BYTES, SHARDS_LIMIT
 from mixkd.shared.cache.seal import MANIFEST, SCORES_LIMIT_BYTES, SEAL_LIMIT_BYTES
 from mixkd.shared.json_values import sha256_hex
 from tests.hostile.registry import hostile, register_as
@@ -94,7 +94,7 @@ def manifest_of_valid_records(root: Path, bait: Path) -> None:
 
     def shards() -> Iterator[str]:
         yield from own
-        yield from records(begin, fingerprint=fingerprint)
+        yield from islice(records(begin, fingerprint=fingerprint), SHARDS_LIMIT - len(own))
 
     before = f'{compact(seal)[:-1]},"shards":['
     data = filled(before, shards(), "]}", SEAL_LIMIT_BYTES)
@@ -135,7 +135,10 @@ SEALS: dict[str, Callable[[Path], bytes]] = {
     "keys_twice": lambda root: filled("{", again('"format":1'), "}", SEAL_LIMIT_BYTES),
     "scores_twice": lambda root: filled("{", again('"scores":{}'), "}", SEAL_LIMIT_BYTES),
     "shards_before_others": lambda root: filled(
-        '{"shards":[', records(0), f"],{(root / MANIFEST).read_text()[1:]}", SEAL_LIMIT_BYTES
+        '{"shards":[',
+        islice(records(0), SHARDS_LIMIT),
+        f"],{(root / MANIFEST).read_text()[1:]}",
+        SEAL_LIMIT_BYTES,
     ),
     "a_wide_text": lambda root: seal_with(root, "fingerprint", iter([wide(60 * MIB)]), '""'),
     "a_wide_key": lambda root: seal_with(root, "rows", iter([f'"{wide(60 * MIB)}":1']), "{}"),
@@ -220,20 +223,20 @@ for key, (path, items, brackets) in HEADERS.items():
     )
 
 
-@hostile("arrow", memory_bytes=768 * MIB)
+@hostile("arrow", MALFORMED, memory_bytes=768 * MIB)
 def about_of_many_keys(root: Path, bait: Path) -> None:
-    """Free text for people, and as much of it as fits: it decides nothing."""
+    """Free text for people decides nothing, but it is bounded."""
     put_header(root, "about", (f'"{name}":1.5' for name in names()), "{}")
 
 
-@hostile("arrow", memory_bytes=512 * MIB)
+@hostile("arrow", MALFORMED, memory_bytes=512 * MIB)
 def about_of_wide_texts(root: Path, bait: Path) -> None:
     put_header(
         root, "about", (f'"{n}":"{t}"' for n, t in zip(names(), wide_texts(), strict=False)), "{}"
     )
 
 
-@hostile("arrow", memory_bytes=512 * MIB)
+@hostile("arrow", MALFORMED, memory_bytes=512 * MIB)
 def metric_of_a_wide_text(root: Path, bait: Path) -> None:
     put_header(root, "metric", iter([wide(15 * MIB)]), '""')
 
