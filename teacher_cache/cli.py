@@ -241,8 +241,10 @@ def verify(
         click.echo(json.dumps(asdict(found), indent=1))
     else:
         notes = [finding for finding in found.findings if finding.harmless]
-        next_step = f"what can be repaired: cache-teacher repair {folder} --dry-run"
-        verdict = f"{len(found.wrong)} findings; {next_step}" if found.wrong else "in order"
+        damaged = any(finding.claim in ("files", "rows") for finding in found.wrong)
+        repair = f"; what can be repaired: cache-teacher repair {folder} --dry-run"
+        count = f"{len(found.wrong)} finding{'s' * (len(found.wrong) > 1)}"
+        verdict = f"{count}{repair * damaged}" if found.wrong else "in order"
         lines = [
             *(f"{finding.claim}: {finding.message}" for finding in found.wrong),
             *(f"note, {finding.claim}: {finding.message}" for finding in notes),

@@ -82,13 +82,18 @@ def cache_tokenizer(cache: Cache) -> Any:
 
 
 def compare_tokenizer(cache: Cache, teachers: Any) -> Iterator[Finding]:
-    """Compare the cache's tokenizer with the teacher's, both as this library saves them."""
+    """Compare the cache's tokenizer with the teacher's, both as students load and save them."""
     try:
         stored = tokenizer_files(cache_tokenizer(cache))
+        # Both the same way: what a student leaves out of one is left out of the other.
+        given = tokenizer_files(
+            load_strangers_tokenizer(
+                ModelFiles("the teacher's tokenizer", tokenizer_files(teachers)), TOKENS
+            )
+        )
     except MixkdError as error:
         yield Finding("tokenizer", str(error))
         return
-    given = tokenizer_files(teachers)
     for name in sorted(stored.keys() | given.keys()):
         if _content(stored.get(name, b"")) != _content(given.get(name, b"")):
             yield Finding(

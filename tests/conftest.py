@@ -39,6 +39,7 @@ TALLIED = (
     "hostile caches refused",
     "lies told and found",
     "fuzz executions past the digest",
+    "structured fuzz executions past the typed decoder",
     "rows checked",
     "rows computed twice by builders",
     "simulated GPU checks",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from mixkd.shared.errors import ModelError
 from mixkd.shared.examples import Examples
 from mixkd.shared.models.encode import encode_texts
 from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
-from mixkd.teacher_cache.inherited import try_tokenizer
+from mixkd.teacher_cache.inherited import compare_tokenizer, try_tokenizer
 from tests.teacher_cache.loaded import TEXTS, saved
 
 
@@ -69,3 +70,16 @@ def test_what_students_would_refuse_is_logged(
     try_tokenizer("mine", files, "bert", examples, 32)
     (message,) = caplog.messages
     assert message.startswith("train-student will refuse this cache: mine/tokenizer.json: expected")
+
+
+def test_settings_that_students_leave_out_make_no_difference(tokenizer: Any) -> None:
+    """Tokenizers on the Hub note how they were once called."""
+    tokenizer.init_kwargs |= {"stride": 0, "truncation_strategy": "longest_first", "never_split": 1}
+    files = tokenizer_files(tokenizer)
+    assert b"truncation_strategy" in files["tokenizer_config.json"]
+    cache: Any = SimpleNamespace(root="cache", tokenizer_files=lambda: files)
+    assert list(compare_tokenizer(cache, tokenizer)) == []
+    tokenizer.model_max_length = 7
+    (finding,) = compare_tokenizer(cache, tokenizer)
+    assert finding.claim == "tokenizer"
+    assert "cache/tokenizer/tokenizer_config.json: expected the teacher's" in finding.message
