@@ -45,8 +45,6 @@ MOST_STEPS = 32
 
 Few = Annotated[list[Any], msgspec.Meta(max_length=16)]
 Short = Annotated[str, msgspec.Meta(max_length=16)]
-
-
 Piece = Annotated[str, msgspec.Meta(max_length=128)]
 
 
