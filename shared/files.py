@@ -15,6 +15,19 @@ from mixkd.shared.errors import DamagedFileError, MissingFileError, UnsafeFileEr
 REMEDY = "get the file again from where the cache was made, or run: cache-teacher verify"
 
 
+def exists(path: Path) -> bool:
+    """Look whether anything is at a path; there is nothing under a name that no system takes.
+
+    A name that is too long is an OSError of the methods of Path.
+    """
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_folder(path: Path) -> bool:
+    """Look whether a path leads to a folder, as `exists` does."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 @contextmanager
 def opened(root: Path, name: str) -> Iterator[int]:
     """Open the regular file that `root/name` resolves to, for reading.

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixkd.shared import entries
+from mixkd.shared import entries, files
 from mixkd.shared.entries import NO_HARD_LINKS, Check, OpenFolder, is_temporary, temporary_name
 from mixkd.shared.errors import DiskError, OutputError
 
@@ -155,8 +155,7 @@ def settle(folder: Path) -> None:
 def check_writable(root: Path) -> None:
     """Fail now, rather than after the work, if nothing can be written below `root`."""
     above = root
-    # The method of the same name raises for names that are too long, the function does not.
-    while not os.path.exists(above) and above != above.parent:  # noqa: PTH110
+    while not files.exists(above) and above != above.parent:
         above = above.parent
     if not above.is_dir():
         raise OutputError(above, expected="a folder", found="a file", do="choose another --out")
@@ -175,11 +174,6 @@ def unwritable(path: Path, error: OSError) -> OutputError:
         found=error.strerror or str(error),
         do="choose another --out or change its permissions",
     )
-
-
-def temporary_beside(path: Path) -> Path:
-    """Make a name that nobody else uses, for what becomes `path` once it is whole."""
-    return path.with_name(temporary_name(path.name))
 
 
 def _same_content(path: Path, target: Path) -> bool:

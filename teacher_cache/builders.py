@@ -21,7 +21,6 @@ from mixkd.shared.cache.codecs.base import KINDS
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.errors import BuilderError, UsageError
-from mixkd.shared.models.device import resolve_device
 from mixkd.shared.progress import Progress, progress
 from mixkd.teacher_cache.messages import Ended, Failed, Message, Said, Scored
 from mixkd.teacher_cache.options import BuildOptions
@@ -63,19 +62,19 @@ def named_devices(asked: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: Naming one that does not exist, and how many do.
     """
-    names = [f"cuda:{name}" if name.isdecimal() else name for name in asked]
-    if names == ["all"]:
-        import torch
+    import torch
 
-        names = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    # Counted, not tried: each builder tries its own, and what is tried here stays occupied.
+    count = torch.cuda.device_count()
+    machine = f"a machine with {count} CUDA devices"
+    numbers = map(str, range(count)) if tuple(asked) == ("all",) else asked
+    names = [f"cuda:{name}" if name.isdecimal() else name for name in numbers]
+    existing = {"cpu", *(f"cuda:{number}" for number in range(count))}
     for name in names:
-        if name != "cpu":
-            try:
-                resolve_device(name)
-            except UsageError as error:
-                raise _no_device(error.found) from None
+        if name not in existing:
+            raise _no_device(f"{name}, on {machine}")
     if not names:
-        raise _no_device("a machine with 0 CUDA devices")
+        raise _no_device(machine)
     return tuple(names)
 
 

@@ -216,6 +216,12 @@ def info(folder: Path, as_json: bool) -> None:
 @click.option("--data", help="What the cache was made from: compare texts and labels.")
 @click.option("--text-columns", type=Words(), default="", help="Of --data, one or two.")
 @click.option("--label-column", help="Of --data. [default: label]")
+@click.option(
+    "--allow-model-type",
+    multiple=True,
+    help="Type of model whose tokenizer may be loaded beside the tested ones, as for "
+    "train-student. Repeatable. Only for caches of people whom you trust.",
+)
 @as_json
 @debug
 def verify(
@@ -227,6 +233,7 @@ def verify(
     data: str | None,
     text_columns: tuple[str, ...],
     label_column: str | None,
+    allow_model_type: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Check what a cache claims; name every finding, and what was not checked."""
@@ -236,7 +243,15 @@ def verify(
     from mixkd.teacher_cache.verify import verify_claims
 
     spec = DataSpec("data", data, text_columns, label_column) if data else None
-    found = verify_claims(folder, deep, teacher=teacher, rows=rows, device=device, data=spec)
+    found = verify_claims(
+        folder,
+        deep,
+        teacher=teacher,
+        rows=rows,
+        device=device,
+        data=spec,
+        allow_model_type=allow_model_type,
+    )
     if as_json:
         click.echo(json.dumps(asdict(found), indent=1))
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,26 +71,28 @@ def try_tokenizer(
         ) from error
 
 
-def cache_tokenizer(cache: Cache) -> Any:
+def cache_tokenizer(cache: Cache, allowed: Collection[str] = ()) -> Any:
     """Load the cache's tokenizer.
+
+    Args:
+        allowed: Types of models whose tokenizers may be used beside those of the tested ones.
 
     Raises:
         MixkdError: If it cannot be loaded, or points elsewhere.
     """
     files = ModelFiles(f"{cache.root}/tokenizer", cache.tokenizer_files())
-    return load_strangers_tokenizer(files, TOKENS)
+    return load_strangers_tokenizer(files, TOKENS, allowed=allowed)
 
 
-def compare_tokenizer(cache: Cache, teachers: Any) -> Iterator[Finding]:
+def compare_tokenizer(
+    cache: Cache, teachers: Any, allowed: Collection[str] = ()
+) -> Iterator[Finding]:
     """Compare the cache's tokenizer with the teacher's, both as students load and save them."""
     try:
-        stored = tokenizer_files(cache_tokenizer(cache))
+        stored = tokenizer_files(cache_tokenizer(cache, allowed))
         # Both the same way: what a student leaves out of one is left out of the other.
-        given = tokenizer_files(
-            load_strangers_tokenizer(
-                ModelFiles("the teacher's tokenizer", tokenizer_files(teachers)), TOKENS
-            )
-        )
+        files = ModelFiles("the teacher's tokenizer", tokenizer_files(teachers))
+        given = tokenizer_files(load_strangers_tokenizer(files, TOKENS, allowed=allowed))
     except MixkdError as error:
         yield Finding("tokenizer", str(error))
         return

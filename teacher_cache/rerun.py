@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from mixkd.shared.arrays import Logits
@@ -25,12 +25,15 @@ LOW_PRECISION_FACTOR = 4
 
 
 def compare_with_teacher(
-    cache: Cache, origin: TeacherOrigin, rows: int, device: str
+    cache: Cache, origin: TeacherOrigin, rows: int, device: str, allowed: Collection[str] = ()
 ) -> Iterator[Reported]:
     """Compare digest, label order, tokenizer, starts, and the logits of random rows.
 
     Nothing that the cache says of its number format is believed: how far a lower format may be from
     float32 is measured again, on the batches that a build measures it on.
+
+    Args:
+        allowed: Types of models whose tokenizers may be used beside those of the tested ones.
 
     Raises:
         MixkdError: Of a class that says why the teacher cannot be loaded or run.
@@ -50,7 +53,7 @@ def compare_with_teacher(
     yield from _label_order(cache, origin)
     longest = max(int(cache.examples(split).lengths.max()) for split in cache.splits)
     teacher = origin.load(identity.teacher.columns, identity.mixup.mask, longest, device)
-    yield from compare_tokenizer(cache, origin.tokenizer())
+    yield from compare_tokenizer(cache, origin.tokenizer(), allowed)
     yield from compare_starts(cache, teacher.model)
     yield from _logits(cache, origin, teacher, rows)
 

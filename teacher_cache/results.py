@@ -45,7 +45,7 @@ class RunFacts:
             rows=rows,
             rows_lost=sum(run.rows_lost for run in runs),
             seconds=seconds,
-            rows_per_second=round(rows / seconds, 3),
+            rows_per_second=round(rows / seconds, 3) if seconds else 0.0,
             complete=any(run.complete for run in runs),
             made=msgspec.structs.replace(runs[0].made, device=devices),
         )

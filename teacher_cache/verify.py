@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ def verify_claims(
     rows: int = ROWS,
     device: str = "auto",
     data: DataSpec | None = None,
+    allow_model_type: Collection[str] = (),
 ) -> Verified:
     """Check every claim of a cache that can be checked with what is given.
 
@@ -43,6 +44,7 @@ def verify_claims(
         rows: How many random rows the teacher scores again.
         device: For the teacher.
         data: What the cache was made from: compare texts and labels.
+        allow_model_type: Types of models whose tokenizers may be loaded beside the tested ones.
 
     Raises:
         MissingFileError: If there is no such folder.
@@ -53,16 +55,16 @@ def verify_claims(
     asked |= {"--deep"} if deep else set()
     asked |= {"--teacher"} if teacher else set()
     asked |= {"--data"} if data else set()
+    origin = SavedTeacher(locate(teacher)) if isinstance(teacher, str) else teacher
     reported = list(look(root, deep))
     wrong = {item.claim for item in reported if isinstance(item, Finding) and not item.harmless}
     cache = _opened(root)
     if cache is None or wrong & {"files", "rows"}:
         unread = Unchecked("texts", "what is wrong comes first")
         return Verified.of([*reported, unread], asked, {"verify"})
-    reported += texts(cache, deep)
-    if teacher:
-        origin = SavedTeacher(locate(teacher)) if isinstance(teacher, str) else teacher
-        reported += compare_with_teacher(cache, origin, rows, device)
+    reported += texts(cache, deep, allow_model_type)
+    if origin:
+        reported += compare_with_teacher(cache, origin, rows, device, allow_model_type)
     if data:
         reported += labels(cache, data)
     return Verified.of(reported, asked, asked)
@@ -75,14 +77,14 @@ def _opened(root: str | Path) -> Cache | None:
         return None  # which is a finding already
 
 
-def texts(cache: Cache, deep: bool) -> Iterator[Reported]:
+def texts(cache: Cache, deep: bool, allowed: Collection[str] = ()) -> Iterator[Reported]:
     """Tokenise the stored texts, or a sample of them, and compare the ids."""
     splits = {split: cache.examples(split) for split in cache.splits}
     if all(examples.text_a is None for examples in splits.values()):
         yield Unchecked("texts", "the cache was built with --no-text")
         return
     try:
-        tokenizer = cache_tokenizer(cache)
+        tokenizer = cache_tokenizer(cache, allowed)
     except MixkdError as error:
         yield Finding("tokenizer", str(error))
         yield Unchecked("texts", "the tokenizer cannot be loaded")

@@ -63,7 +63,7 @@ class CacheFolder:
 
     def exists(self) -> bool:
         """Look whether there is a header: whether something was built here."""
-        return (self.root / HEADER).exists()
+        return files.exists(self.root / HEADER)
 
     def names(self, folder: str) -> list[str]:
         """Return the paths of all JSON files in `commits` or `seals`, whatever is in them."""

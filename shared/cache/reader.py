@@ -60,11 +60,11 @@ class Cache:
                 AlignmentError: Naming the file and what to do.
         """
         root = Path(root)
-        if not root.is_dir():
+        if not files.is_folder(root):
             raise MissingFileError(
                 root,
                 expected="the folder of a cache",
-                found="a file" if root.exists() else "nothing",
+                found="a file" if files.exists(root) else "nothing",
                 do="make one with: cache-teacher --task TASK --pairs N",
             )
         folder = CacheFolder(root)

@@ -78,7 +78,7 @@ def look(root: str | Path, deep: bool = False) -> Iterator[Reported]:
     try:
         cache = Cache.open(root)
     except MixkdError as error:
-        if not root.is_dir():
+        if not files.is_folder(root):
             raise
         yield Finding(_claim(error), str(error))
         yield from _without_seal(folder)

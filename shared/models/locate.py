@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixkd.shared import files
 from mixkd.shared.errors import ModelError
 from mixkd.shared.models.quietly import first_line
 
@@ -38,9 +39,9 @@ def locate(name: str) -> Checkpoint:
         ModelError: If it is a file, or neither a folder nor a model that can be fetched.
     """
     path = Path(name).expanduser()
-    if path.is_dir():
+    if files.is_folder(path):
         return Checkpoint(name, path, {"teacher": path.resolve().name})
-    if path.exists():
+    if files.exists(path):
         raise ModelError(
             name,
             expected="a model's folder",

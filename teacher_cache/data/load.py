@@ -12,11 +12,11 @@ A local path that exists wins over a name on the Hub. Labels are classes in the 
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixkd.shared import files
 from mixkd.shared.errors import DataError
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.shared.options import check
@@ -148,7 +148,7 @@ def _read(spec: DataSpec, task: Task | None, label_column: str) -> Source:
     if not isinstance(spec.data, str | Path):
         return read_object(spec.data, spec.task, validations, label_column)
     path = Path(spec.data)
-    if os.path.exists(path):  # noqa: PTH110 - False, not an error, for a name that is too long
+    if files.exists(path):
         return read_path(path, validations)
     # A name on the Hub is a string that does not look like a path.
     local = isinstance(spec.data, Path) or spec.data.startswith((".", "/", "~"))

@@ -16,11 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from transformers.models.auto import tokenization_auto
 
 from mixkd.shared.cache.claims import CLAIMS, Claim, Level, Verified
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.errors import MissingFileError, MixkdError, UsageError
+from mixkd.shared.errors import MissingFileError, MixkdError, ModelError, UsageError
 from mixkd.shared.examples import Ragged
+from mixkd.shared.models import untrusted_tokenizer
 from mixkd.student_train import student
 from mixkd.student_train.opening import open_caches
 from mixkd.teacher_cache.cli import cache_teacher
@@ -93,6 +95,30 @@ def test_a_lie_is_found(
         found[level] = claims(asked(root, level, good_teacher, its_data))
         assert found[level] == expected, level
     tally("lies told and found", 1)
+
+
+def test_a_tokenizer_of_another_type_is_loaded_if_the_user_allows_it(
+    honest: Path, good_teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `train-student` does, and with the option that the refusal names."""
+    monkeypatch.setattr(untrusted_tokenizer, "TOKENIZER_CLASSES", ("BertTokenizer",))
+    monkeypatch.setitem(tokenization_auto.TOKENIZER_MAPPING_NAMES, "mine", "TokenizersBackend")
+    (refused,) = verify_claims(honest).wrong
+    assert refused.claim == "tokenizer"
+    assert "--allow-model-type with the type of the tokenizer" in refused.message
+    options = f"--teacher {good_teacher} --device cpu --allow-model-type mine"
+    assert run(f"cache-teacher verify {honest} {options}").endswith(": in order\n")
+
+
+def test_a_teacher_that_is_not_there_is_missed_first(
+    honest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(*args: object) -> None:
+        raise AssertionError("the cache was looked at")
+
+    monkeypatch.setattr("mixkd.teacher_cache.verify.look", look)
+    with pytest.raises(ModelError, match="nowhere: .*found no such folder"):
+        verify_claims(honest, teacher="./nowhere")
 
 
 def test_ids_beyond_the_teachers_tables(tmp_path: Path, honest: Path, good_teacher: Path) -> None:

@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 from mixkd.shared import files
-from mixkd.shared.errors import DamagedFileError, MissingFileError, MixkdError, UnsafeFileError
+from mixkd.shared.cache.folder import CacheFolder
+from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.verify import verify_cache
+from mixkd.shared.errors import (
+    DamagedFileError,
+    MissingFileError,
+    MixkdError,
+    ModelError,
+    UnsafeFileError,
+)
+from mixkd.shared.models.locate import locate
 
 pytestmark = pytest.mark.timeout(60)  # a reader that waits for a pipe would wait for ever
 READERS: dict[str, Callable[[Path, str], object]] = {
@@ -25,6 +35,19 @@ READERS: dict[str, Callable[[Path, str], object]] = {
 @pytest.fixture(params=READERS)
 def reader(request: pytest.FixtureRequest) -> Callable[[Path, str], object]:
     return READERS[request.param]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "absent/b"])
+def test_a_name_that_no_system_takes_is_of_nothing(tmp_path: Path, name: str) -> None:
+    assert not files.exists(tmp_path / name)
+    assert not files.is_folder(tmp_path / name)
+    assert not CacheFolder(tmp_path / name).exists()
+    with pytest.raises(MissingFileError, match="found nothing"):
+        Cache.open(tmp_path / name)
+    with pytest.raises(MissingFileError, match="found nothing"):
+        verify_cache(tmp_path / name)
+    with pytest.raises(ModelError, match="found no such folder"):
+        locate(str(tmp_path / name))
 
 
 def test_content(tmp_path: Path) -> None:

@@ -16,9 +16,12 @@ import pytest
 
 from mixkd.shared import errors, publish
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.records import Made
 from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import BuilderError, MixkdError, UsageError, WeakTeacherError
 from mixkd.teacher_cache import builders, processes
+from mixkd.teacher_cache.build import Built
+from mixkd.teacher_cache.builders import named_devices
 from mixkd.teacher_cache.messages import (
     Ended,
     Failed,
@@ -31,6 +34,7 @@ from mixkd.teacher_cache.messages import (
     encoded_options,
 )
 from mixkd.teacher_cache.options import BuildOptions
+from mixkd.teacher_cache.results import RunFacts
 from mixkd.teacher_cache.run import build_cache
 from tests import tiers
 from tests.caches import committed
@@ -212,6 +216,25 @@ def test_devices_that_do_not_exist(tmp_path: Path, devices: str, match: str) -> 
     with pytest.raises(UsageError, match=match):
         on_devices(tmp_path / "cache", devices=devices)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_devices_are_counted_and_left_to_the_builders(monkeypatch: pytest.MonkeyPatch) -> None:
+    def touch(*args: object, **more: object) -> None:
+        raise AssertionError("a device was used by the command that starts the builders")
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda._lazy_init", touch)
+    monkeypatch.setattr("torch.ones", touch)
+    assert named_devices(("all",)) == ("cuda:0", "cuda:1")
+    assert named_devices(("1", "0")) == ("cuda:1", "cuda:0")
+    with pytest.raises(UsageError, match="found cuda:2, on a machine with 2 CUDA devices"):
+        named_devices(("0", "2"))
+
+
+def test_builders_that_took_no_time_have_no_rate() -> None:
+    made = Made(torch="2", transformers="5", device="cpu", dtype="float32")
+    at_once = RunFacts.of(Built(rows=0, rows_lost=0, seconds=1e-4, complete=False), made)
+    assert RunFacts.together([at_once, at_once], 0).rows_per_second == 0.0
 
 
 def test_what_other_processes_cannot_be_given(tmp_path: Path) -> None:
