@@ -44,8 +44,10 @@ class Committer:
             if error is None:
                 self.wait()
         finally:
-            # What was interrupted leaves the shards that wait for a commit to the next run.
-            self._thread.shutdown(wait=True, cancel_futures=True)
+            # What is interrupted leaves the shards that wait for a commit to the next run; what
+            # fails, such as a teacher that gives NaN, does not lose what it had computed before.
+            interrupted = error is not None and not isinstance(error, Exception)
+            self._thread.shutdown(wait=True, cancel_futures=interrupted)
 
     def put(self, kind: KindName, rows: RowRange, columns: Columns) -> None:
         """Hand over a shard; waits while two are queued."""
