@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mixkd.shared.errors import UsageError
+from mixkd.shared.options import DTYPES as NUMBER_FORMATS
+from mixkd.shared.options import Dtype, check, check_choice, option
 from mixkd.student_train.objective.distances import DISTANCES
 from mixkd.student_train.objective.terms import PRESETS, TERMS
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-DType = Literal["auto", "float32", "bfloat16", "float16"]
+DType = Dtype | Literal["auto"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
-DTYPES: tuple[DType, ...] = ("auto", "float32", "bfloat16", "float16")
+DTYPES: tuple[DType, ...] = ("auto", *NUMBER_FORMATS)
 # Far beyond what a run can use; without a bound, one that is mistyped ends in no time that anybody
 # waits for, or in no memory that anybody has.
 LARGEST_COUNTS = {
@@ -91,10 +93,10 @@ class TrainOptions:
             raise UsageError(
                 "--layers", expected="--student or --layers", found="both", do="leave one out"
             )
-        self._check_choice("method", PRESETS)
-        self._check_choice("distance", DISTANCES)
-        self._check_choice("device", DEVICES)
-        self._check_choice("dtype", DTYPES)
+        check_choice("method", self.method, PRESETS)
+        check_choice("distance", self.distance, DISTANCES)
+        check_choice("device", self.device, DEVICES)
+        check_choice("dtype", self.dtype, DTYPES)
         for name, most in LARGEST_COUNTS.items():
             valid = 1 <= getattr(self, name) <= most
             self._check_number(name, valid, f"a number from 1 to {most:,}")
@@ -172,24 +174,8 @@ class TrainOptions:
                 do="raise it, or use --method kd or ft",
             )
 
-    def _check_choice(self, name: str, choices: Iterable[str]) -> None:
-        known = list(choices)
-        if getattr(self, name) not in known:
-            raise UsageError(
-                option(name),
-                expected=f"one of {', '.join(known)}",
-                found=getattr(self, name),
-                do="choose one of these",
-            )
-
     def _check_number(
         self, name: str, valid: bool, expected: str, found: float | None = None
     ) -> None:
         value = getattr(self, name) if found is None else found
-        if not (valid and math.isfinite(value)):
-            raise UsageError(option(name), expected=expected, found=value, do="give another value")
-
-
-def option(name: str) -> str:
-    """Return the flag of an option's name: `batch_size` -> `--batch-size`."""
-    return "--" + name.replace("_", "-")
+        check(name, value, valid and math.isfinite(value), expected, "give another value")
