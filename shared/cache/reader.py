@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared import files
+from mixkd.shared.cache.agreement import check_agreement, covered_file
 from mixkd.shared.cache.codecs.base import Columns
 from mixkd.shared.cache.folder import FILE_LIMIT_BYTES, GET_AGAIN, CacheFolder, check_digest
-from mixkd.shared.cache.header import HEADER, About, CoveredFile, Header, Identity
+from mixkd.shared.cache.header import About, CoveredFile, Header, Identity
 from mixkd.shared.cache.records import Record
 from mixkd.shared.cache.rows import rows_by_split
 from mixkd.shared.cache.seal import MANIFEST, Seal, seal_name
@@ -76,11 +77,11 @@ class Cache:
         """Open the cache at a seal, on the disk or not, which must agree with `cache.json`.
 
         Raises:
-            MissingFileError, MalformedError, DamagedFileError: Naming the file and what to do.
+            MissingFileError, MalformedError, DamagedFileError, AlignmentError: Naming the file and
+                what to do.
         """
-        cache = cls(folder, header, seal, pin)
-        cache._check_seal()
-        return cache
+        check_agreement(folder, header, seal)
+        return cls(folder, header, seal, pin)
 
     def __repr__(self) -> str:
         splits = ", ".join(f"{split.rows:,} {split.name}" for split in self.identity.splits)
@@ -249,7 +250,7 @@ class Cache:
 
     def _open_examples(self, split: str) -> Examples:
         n_rows = next(s.rows for s in self.identity.splits if s.name == split)
-        covered = self._covered(f"examples/{split}.arrow")
+        covered = covered_file(self.seal, f"examples/{split}.arrow", self.root)
         where = self.root / covered.path
         data = files.mapped(
             self.root, covered.path, limit_bytes=FILE_LIMIT_BYTES, size_bytes=covered.size_bytes
@@ -286,43 +287,3 @@ class Cache:
                 do="remove what the seal does not name, or get the cache again",
             )
         return covered
-
-    def _covered(self, path: str) -> CoveredFile:
-        for file in self.seal.files:
-            if file.path == path:
-                return file
-        raise MalformedError(
-            self.root / MANIFEST,
-            expected=f"{path} among the sealed files",
-            found="no such entry",
-            do="do not use this cache; build it again",
-        )
-
-    def _check_seal(self) -> None:
-        """Compare the seal with the header, which has the digests of all but itself."""
-        covered = self._covered(HEADER)
-        self._folder.check_file(covered)
-        expected = (self.identity.fingerprint, self.identity.n_originals)
-        found = (self.seal.fingerprint, self.seal.rows.originals)
-        if found != expected:
-            raise self._contradiction(f"fingerprint and originals of {HEADER}, {expected}", found)
-        if self.seal.files != tuple(sorted([covered, *self.header.files])):
-            raise self._contradiction(f"the files of {HEADER}", "different files or digests")
-        metric = self.header.metric
-        scored = [split for split, scores in self.seal.scores.items() if metric in scores]
-        if sorted(scored) != sorted(self.splits):
-            raise AlignmentError(
-                self.root / MANIFEST,
-                expected=f"a sealed {metric} of {', '.join(self.splits)}",
-                found=f"one of {', '.join(scored) or 'none'}",
-                do="do not use this cache; build it again",
-            )
-        formats = {record.codec.name for record in self.seal.shards}
-        if formats != {self.header.shard_format}:
-            raise self._contradiction(f"{self.header.shard_format} shards only", sorted(formats))
-        self._folder.check_sizes(self.seal.shards, self.identity)
-
-    def _contradiction(self, expected: str, found: object) -> MalformedError:
-        return MalformedError(
-            self.root / MANIFEST, expected=expected, found=found, do="run: cache-teacher verify"
-        )

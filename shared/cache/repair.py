@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 from mixkd.shared import publish
+from mixkd.shared.cache.agreement import check_agreement
 from mixkd.shared.cache.discard import discard_shard
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import Header, Identity
-from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import COMMITS, Record
 from mixkd.shared.cache.seal import MANIFEST, SEALS, Seal
 from mixkd.shared.cache.sealing import README, publish_longest
@@ -85,19 +85,14 @@ def _seals(folder: CacheFolder, header: Header) -> tuple[dict[str, Seal], list[S
     manifest = [MANIFEST] if os.path.lexists(folder.root / MANIFEST) else []
     for name in (*folder.names(SEALS), *manifest):
         try:
-            seal, pin = folder.manifest() if name == MANIFEST else folder.seal(name)
-            _check_agreement(folder, header, seal, pin)
+            seal, _ = folder.manifest() if name == MANIFEST else folder.seal(name)
+            with suppress(DamagedFileError):  # cache.json is not the sealed one: see _lost
+                check_agreement(folder, header, seal)
         except MixkdError as error:
             steps.append(Step("quarantine", name, str(error)))
         else:
             seals[name] = seal
     return seals, steps
-
-
-def _check_agreement(folder: CacheFolder, header: Header, seal: Seal, pin: str) -> None:
-    """Refuse a seal that contradicts `cache.json`, unless that is not the sealed one: see _lost."""
-    with suppress(DamagedFileError):
-        Cache.of(folder, header, seal, pin)
 
 
 def _listing(seals: dict[str, Seal], bad: dict[str, str]) -> list[Step]:

@@ -1,0 +1,64 @@
+"""What a seal says against what `cache.json` says: a seal that contradicts it is of no use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mixkd.shared.cache.folder import CacheFolder
+from mixkd.shared.cache.header import HEADER, CoveredFile, Header
+from mixkd.shared.cache.seal import MANIFEST, Seal
+from mixkd.shared.errors import AlignmentError, MalformedError
+
+
+def check_agreement(folder: CacheFolder, header: Header, seal: Seal) -> None:
+    """Compare a seal with the header, which has the digests of all but itself.
+
+    Raises:
+        DamagedFileError: If `cache.json` is not the sealed one.
+        MalformedError: If the two contradict each other.
+        AlignmentError: If a split has no sealed headline score.
+    """
+    covered = covered_file(seal, HEADER, folder.root)
+    folder.check_file(covered)
+    expected = (header.identity.fingerprint, header.identity.n_originals)
+    found = (seal.fingerprint, seal.rows.originals)
+    where = folder.root / MANIFEST
+    if found != expected:
+        what = f"fingerprint and originals of {HEADER}, {expected}"
+        raise _contradiction(where, what, found)
+    if seal.files != tuple(sorted([covered, *header.files])):
+        raise _contradiction(where, f"the files of {HEADER}", "different files or digests")
+    splits = [split.name for split in header.identity.splits]
+    scored = [split for split, scores in seal.scores.items() if header.metric in scores]
+    if sorted(scored) != sorted(splits):
+        raise AlignmentError(
+            where,
+            expected=f"a sealed {header.metric} of {', '.join(splits)}",
+            found=f"one of {', '.join(scored) or 'none'}",
+            do="do not use this cache; build it again",
+        )
+    formats = {record.codec.name for record in seal.shards}
+    if formats != {header.shard_format}:
+        raise _contradiction(where, f"{header.shard_format} shards only", sorted(formats))
+    folder.check_sizes(seal.shards, header.identity)
+
+
+def covered_file(seal: Seal, path: str, root: Path) -> CoveredFile:
+    """Return what a seal says of a file.
+
+    Raises:
+        MalformedError: If it does not cover it.
+    """
+    for file in seal.files:
+        if file.path == path:
+            return file
+    raise MalformedError(
+        root / MANIFEST,
+        expected=f"{path} among the sealed files",
+        found="no such entry",
+        do="do not use this cache; build it again",
+    )
+
+
+def _contradiction(where: Path, expected: str, found: object) -> MalformedError:
+    return MalformedError(where, expected=expected, found=found, do="run: cache-teacher verify")
