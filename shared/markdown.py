@@ -1,4 +1,4 @@
-"""Text of a stranger in a card: shown as it is, as no markup, image, address or table."""
+"""Text of a stranger in a card: shown as text, never as markup, an image, a link or a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from mixkd.shared.errors import printable, short
 
-# An underscore within a word is no markup: names of models and metrics stay readable.
+# An underscore within a word is not markup: names of models and metrics stay readable.
 SPECIAL = re.compile(r"[\\`*\[\]#|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 ENTITIES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("@", "&#64;"))
 ADDRESSES = (("://", r"\:\/\/"), ("www.", r"www\."), ("WWW.", r"WWW\."))

@@ -42,7 +42,7 @@ class Progress:
         log.info("%s", text)
 
     def _begin(self, done: int) -> None:
-        """Begin with so much done, which is of no rate."""
+        """Begin with so much done, which does not count for the rate."""
 
     def _show(self) -> None:
         pass

@@ -101,7 +101,7 @@ def folder(path: Path) -> None:
 
 
 def move(path: Path, target: Path) -> None:
-    """Rename a file or a folder durably; the folders of both are taken as they are."""
+    """Rename a file or a folder durably; links in the paths to either are followed."""
     folder(target.parent)
     try:
         with entries.opened(path.parent) as source, entries.opened(target.parent) as other:

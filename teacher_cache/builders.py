@@ -1,6 +1,6 @@
 """`--devices`: one builder process per device, on one cache, watched from here and sealed once.
 
-The first builder creates a new cache, the others join it then. They need each other for nothing: a
+The first builder creates a new cache, the others join it then. They do not depend on each other: a
 builder that died is started again, and what it had not committed is computed by any of them.
 """
 
@@ -130,7 +130,8 @@ class Crew:
                 except queue.Empty:
                     continue
                 self._hear(builder, message)
-        if self._is_needed() if self._may_join() else not self._ended():
+        unfinished = self._is_needed() if self._may_join() else not self._ended()
+        if unfinished:
             raise self._too_often()
 
     @contextmanager
@@ -153,7 +154,7 @@ class Crew:
                 builder.close()
 
     def _start_some(self) -> bool:
-        """Start the builders that may be started; whether one runs."""
+        """Start the builders that may be started; tell whether one runs."""
         running = any(builder.process for builder in self._builders)
         waiting = [b for b in self._builders if not b.process and not b.is_through]
         if not self._may_join():
@@ -170,6 +171,7 @@ class Crew:
         return any(builder.ended for builder in self._builders)
 
     def _may_join(self) -> bool:
+        """Tell whether there is a cache, which all builders can work on."""
         return not self._options.dry_run and CacheFolder(self._options.root).exists()
 
     def _hear(self, builder: Builder, message: Message | None) -> None:

@@ -68,7 +68,7 @@ def encoded(message: Message) -> bytes:
 
 
 def decoded(lines: Iterable[bytes]) -> Iterator[Message]:
-    """Give the messages in these lines; a line that is none is passed over."""
+    """Give the messages in these lines; a line that is not a message is skipped."""
     for line in lines:
         try:
             yield _decoder.decode(line)

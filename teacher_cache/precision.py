@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # Beyond this difference from float32, in logits, `auto` does not use a lower format. Where the two
-# largest float32 logits are no further apart, they are a tie, and a flip counts for nothing.
+# largest float32 logits are no further apart, they are a tie, and a flip is not counted.
 TOLERATED_DIFFERENCE = 0.1
 
 

@@ -56,7 +56,7 @@ class Builder:
         self.starts, self.scored = self.starts + 1, 0
         own = {**os.environ, **environment, "LOCAL_RANK": str(self.rank)}
         self.process = process = subprocess.Popen(
-            # -P: as for the command, a module in the working directory stands for nothing.
+            # -P: as for the command, no module is taken from the working directory.
             [sys.executable, "-P", "-m", WORKER],
             env=own,
             stdin=subprocess.PIPE,

@@ -98,7 +98,7 @@ class Walk:
         """Note that so many rows more of the last shard given were computed.
 
         Raises:
-            OvertakenError: If it is of no use to go on with this shard.
+            OvertakenError: If another builder has made this shard superfluous.
         """
         self._progress(rows)
         self._shard_rows_done += rows

@@ -51,7 +51,7 @@ class Channel:
 
 
 class _Sent(Progress):
-    """Tells how many rows this builder has scored, some times a second."""
+    """Tells how many rows this builder has scored, a few times a second."""
 
     def __init__(self, channel: Channel) -> None:
         super().__init__(0, "", "")

@@ -65,7 +65,7 @@ class Bench:
         return self.device.type == "cuda"
 
     def needs_card(self) -> None:
-        """Leave a step out on a machine without a CUDA device."""
+        """Skip a step on a machine without a CUDA device."""
         if not self.on_card:
             raise NotTested("there is no CUDA device")
 

@@ -157,7 +157,7 @@ def _cache_and_student(bench: Bench, dtype: str) -> Numbers:
 
 
 def _batch(bench: Bench, rows: int) -> Any:
-    """Make a batch of the longest originals."""
+    """Return a batch of the longest originals."""
     longest = np.argsort(bench.train.lengths, kind="stable")[-rows:]
     return bench.train.originals(longest, 0)
 

@@ -1,4 +1,4 @@
-"""What a seal says against what `cache.json` says: a seal that contradicts it is of no use."""
+"""Compare what a seal says with what `cache.json` says."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Promise:
 
 CLAIMS: dict[Claim, Promise] = {
     "files": Promise(
-        "files follow the format and the sealed digests; beside tokenizer and starts is no other",
+        "files follow the format and have the sealed digests; tokenizer and starts hold no others",
         {"open": "part", "train-student": "part", "verify": "all"},
     ),
     "rows": Promise(
