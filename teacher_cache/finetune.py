@@ -10,14 +10,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixkd.shared import publish
-from mixkd.shared.errors import DeviceMemoryError, OutputError
+from mixkd.shared.errors import OutputError
 from mixkd.shared.json_values import dumps
 from mixkd.shared.models.quietly import quiet
 from mixkd.shared.options import check, check_choice, check_count
@@ -117,7 +115,7 @@ def finetune(options: FinetuneOptions) -> Finetuned:
 def _finetune(options: FinetuneOptions, out: Path, working: Path) -> Finetuned:
     """Fine-tune in a claimed folder, and rename what is done to `out`."""
     from mixkd.shared.metrics import metrics
-    from mixkd.shared.models.device import natively_bfloat16, resolve_device
+    from mixkd.shared.models.device import memory_advice, natively_bfloat16, resolve_device
     from mixkd.shared.models.locate import locate
     from mixkd.shared.models.tokenizer import load_tokenizer
     from mixkd.shared.training import predictions, scored_at_once
@@ -132,7 +130,7 @@ def _finetune(options: FinetuneOptions, out: Path, working: Path) -> Finetuned:
     tokenizer = load_tokenizer(checkpoint)
     examples = tokenise(data, tokenizer, options.max_length, keep_text=False)
     teacher = load_for(checkpoint, data, options.max_length, tokenizer, device, options.seed)
-    with _memory_advice("use --device cpu, or a shorter --max-length"):
+    with memory_advice("use --device cpu, or a shorter --max-length"):
         teacher.probe(examples["train"])
     automatic = "bfloat16" if natively_bfloat16(device) else "float32"
     dtype = automatic if options.dtype == "auto" else options.dtype
@@ -144,7 +142,7 @@ def _finetune(options: FinetuneOptions, out: Path, working: Path) -> Finetuned:
     smaller = f"use --batch-size {at_once // 4}" if at_once >= 4 else "use --device cpu"
     for name, split in examples.items():
         if name != "train":
-            with _memory_advice(smaller):
+            with memory_advice(smaller):
                 logits = predictions(
                     teacher.score, split, teacher.pad_id, len(teacher.columns), at_once=at_once
                 )
@@ -171,17 +169,6 @@ def _finetune(options: FinetuneOptions, out: Path, working: Path) -> Finetuned:
         check_output(out)
         publish.move(aside, out.resolve())
     return Finetuned(out, scores, data.metric, seconds)
-
-
-@contextmanager
-def _memory_advice(do: str) -> Iterator[None]:
-    """Put a next step that this command has in place of the build's."""
-    try:
-        yield
-    except DeviceMemoryError as error:
-        raise DeviceMemoryError(
-            error.where, expected=error.expected, found=error.found, do=do
-        ) from error
 
 
 def _unwritten(out: Path, error: Exception) -> OutputError:

@@ -10,10 +10,9 @@ from mixkd.shared import plan
 from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.records import Made
-from mixkd.shared.errors import DeviceMemoryError
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
-from mixkd.shared.models.device import elsewhere
+from mixkd.shared.models.device import elsewhere, memory_advice
 from mixkd.teacher_cache.scoring import Scorer
 from mixkd.teacher_cache.teacher import Teacher
 
@@ -51,12 +50,8 @@ def scorer_of(teacher: Teacher, batch_tokens: int | None) -> Scorer:
     name = torch.cuda.get_device_name(teacher.device) if kind == "cuda" else kind
 
     def score(batch: MixBatch) -> Logits:
-        try:
+        with memory_advice(fewer_tokens(teacher.device, *batch.left_ids.shape)):
             return teacher.score(batch)
-        except DeviceMemoryError as error:
-            do = fewer_tokens(teacher.device, *batch.left_ids.shape)
-            where, expected, found = error.where, error.expected, error.found
-            raise DeviceMemoryError(where, expected=expected, found=found, do=do) from error
 
     return Scorer(
         score=score,

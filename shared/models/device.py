@@ -133,6 +133,21 @@ def memory_for(what: str, device: torch.device, remedy: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def memory_advice(do: str) -> Iterator[None]:
+    """Put the caller's next step in place of the one in an error about memory.
+
+    Raises:
+        DeviceMemoryError: With `do` as the next step.
+    """
+    try:
+        yield
+    except DeviceMemoryError as error:
+        raise DeviceMemoryError(
+            error.where, expected=error.expected, found=error.found, do=do
+        ) from error
+
+
 def elsewhere(device: torch.device) -> str:
     """Say what to do where no option makes a batch smaller, as a remedy for `memory_for`."""
     if device.type == "cpu":
