@@ -11,7 +11,7 @@ import numpy as np
 
 from mixkd.shared import plan
 from mixkd.shared.arrays import Logits, RowRange
-from mixkd.shared.cache.codecs.base import KINDS, Columns, KindName
+from mixkd.shared.cache.codecs.base import Columns, KindName
 from mixkd.shared.cache.committer import Committer
 from mixkd.shared.cache.header import Draft, Identity
 from mixkd.shared.cache.writer import CacheWriter
@@ -42,13 +42,10 @@ class Target:
         """What the cache is a cache of."""
         return self.draft.identity
 
-    def rows(self, kind: KindName) -> int:
-        """Return how many rows of a kind are wanted."""
-        return self.pairs if kind == "pairs" else self.identity.n_originals
-
-    def missing(self, writer: CacheWriter) -> int:
-        """Return how many rows a cache still lacks."""
-        return sum(_count(writer.gaps(kind, self.rows(kind))) for kind in KINDS)
+    @property
+    def wanted(self) -> dict[KindName, int]:
+        """How many rows of each kind are wanted."""
+        return {"originals": self.identity.n_originals, "pairs": self.pairs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ def build(
     """
     writer.check_same(target.draft)
     began = time.monotonic()
-    wanted = {kind: target.rows(kind) for kind in KINDS}
+    wanted = target.wanted
     complete = True
     with (
         Committer(writer, scorer.made) as committer,
@@ -136,10 +133,6 @@ def create(
     }
     accept(_validation_logits(identity, scored))
     return CacheWriter.create(target.root, target.draft, target.examples, files), scored
-
-
-def _count(gaps: list[RowRange]) -> int:
-    return sum(stop - start for start, stop in gaps)
 
 
 def _validation_logits(identity: Identity, scored: dict[RowRange, Columns]) -> dict[str, Logits]:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import mixkd
-from mixkd.shared.cache.codecs.base import KINDS
+from mixkd.shared.cache.codecs.base import KindName
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.errors import BuilderError, UsageError
@@ -62,6 +62,8 @@ def named_devices(asked: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: Naming one that does not exist, and how many do.
     """
+    if set(asked) == {"cpu"}:
+        return tuple(asked)  # without torch, which takes seconds to import
     import torch
 
     # Counted, not tried: each builder tries its own, and what is tried here stays occupied.
@@ -236,14 +238,13 @@ class Crew:
         self._writer.refresh()
         return self._writer
 
-    def _wanted(self, writer: CacheWriter) -> dict[str, int]:
+    def _wanted(self, writer: CacheWriter) -> dict[KindName, int]:
         return {"originals": writer.identity.n_originals, "pairs": self._options.pairs}
 
     def _rows(self, writer: CacheWriter) -> int:
         """Count the rows that are wanted and committed."""
         wanted = self._wanted(writer)
-        gaps = [gap for kind in KINDS for gap in writer.gaps(kind, wanted[kind])]
-        return sum(wanted.values()) - sum(stop - start for start, stop in gaps)
+        return sum(wanted.values()) - writer.missing(wanted)
 
     def _rows_wanted(self) -> int:
         return sum(self._wanted(self._opened()).values())

@@ -90,7 +90,7 @@ def run_builder(
     deadline = float("inf") if limit is None else time.monotonic() + limit
     prepared = prepare(options, given)
     target, writer = prepared.target, prepared.writer
-    missing = target.missing(writer) if writer else target.rows("originals") + target.pairs
+    missing = writer.missing(target.wanted) if writer else sum(target.wanted.values())
     if writer and not missing:
         present = max((record.stop for record in writer.records("pairs")), default=0)
         asked = "%s holds %d pairs, %d were asked for: nothing to do"

@@ -203,8 +203,8 @@ def committed(root: Path, kind: Any) -> list[tuple[int, int]]:
 def missing_rows(made: Job) -> int:
     """Rows that a build would compute."""
     if not CacheFolder(made.root).exists():
-        return made.target.rows("originals") + made.pairs
-    return made.target.missing(CacheWriter.open(made.root))
+        return sum(made.target.wanted.values())
+    return CacheWriter.open(made.root).missing(made.target.wanted)
 
 
 def build_sealed(made: Job, score: Score) -> Path:

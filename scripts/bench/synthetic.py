@@ -66,7 +66,7 @@ def build(
     with patch.object(os, "fsync", lambda descriptor: None):
         writer = CacheWriter.create(root, made.draft, made.examples, made.files)
         for kind in KINDS:
-            for rows in writer.gaps(kind, made.target.rows(kind)):
+            for rows in writer.gaps(kind, made.target.wanted[kind]):
                 writer.commit(kind, rows, _columns(made.identity, kind, rows, teachers), made.made)
         writer.seal()
     return root

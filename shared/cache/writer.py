@@ -6,6 +6,7 @@ builders one wins. The disk is read once, into one snapshot of the records; late
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from mixkd.shared import plan, publish
@@ -106,6 +107,11 @@ class CacheWriter:
         """Return the ranges of rows below `target` that are not committed, cut into shards."""
         committed = ((record.start, record.stop) for record in self.records(kind))
         return plan.gaps(committed, target, self.header.shard_rows)
+
+    def missing(self, wanted: Mapping[KindName, int]) -> int:
+        """Count the rows that are not committed, of those below the wanted number of each kind."""
+        gaps = (gap for kind, rows in wanted.items() for gap in self.gaps(kind, rows))
+        return sum(stop - start for start, stop in gaps)
 
     def is_committed(self, kind: KindName, start: int) -> bool:
         """Look whether the disk has a record of the shard from `start` on, read or not."""
