@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from scripts.gpu.steps import Failed, NotTested, require
+from scripts.gpu.outcome import Failed, NotTested, require
 
 if TYPE_CHECKING:
     import torch

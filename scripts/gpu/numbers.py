@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from scripts.gpu.bench import Bench
-from scripts.gpu.steps import NotTested, Numbers, Step, require
+from scripts.gpu.outcome import NotTested, require
+from scripts.gpu.steps import Numbers, Step
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERRIDE = "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"

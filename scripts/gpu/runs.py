@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from scripts.gpu.bench import Bench, follow_advice
-from scripts.gpu.steps import NotTested, Numbers, Step, require
+from scripts.gpu.outcome import NotTested, require
+from scripts.gpu.steps import Numbers, Step
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOSE = 1e-3  # of weights and logits that kernels may add up in different orders

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from scripts.gpu.bench import Bench
-from scripts.gpu.steps import Numbers, Step, require
+from scripts.gpu.outcome import require
+from scripts.gpu.steps import Numbers, Step
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 8192

@@ -11,30 +11,16 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from scripts.gpu.bench import Bench
+from scripts.gpu.bench import Bench
+from scripts.gpu.outcome import Failed, NotTested
 
 log = logging.getLogger("mixkd.gpu_check")
 Numbers = dict[str, Any]
-Step = Callable[["Bench"], Numbers]
+Step = Callable[[Bench], Numbers]
 Status = Literal["passed", "failed", "not tested"]
 SLOT_S = 540.0  # of ten minutes; what has not begun by then is not tested
-
-
-class NotTested(Exception):  # noqa: N818
-    """A step that this machine cannot take, or has no time for."""
-
-
-class Failed(Exception):  # noqa: N818
-    """A step whose promise does not hold."""
-
-
-def require(holds: bool, otherwise: str) -> None:
-    """Fail the step unless a condition holds."""
-    if not holds:
-        raise Failed(otherwise)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ import pytest
 from mixkd.shared.errors import DeviceMemoryError
 from scripts.gpu import steps
 from scripts.gpu.bench import TINY, Bench, follow_advice
-from scripts.gpu.steps import Failed, NotTested, Numbers, run_slot
+from scripts.gpu.outcome import Failed, NotTested
+from scripts.gpu.steps import Numbers, run_slot
 from tests import tiers
 
 ROOT = Path(__file__).resolve().parents[2]
