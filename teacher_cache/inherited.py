@@ -17,7 +17,7 @@ from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import MalformedError, MixkdError, ModelError
 from mixkd.shared.examples import Examples
 from mixkd.shared.models.config import ALLOW, MODEL_TYPES
-from mixkd.shared.models.digest import NOTED_SETTINGS
+from mixkd.shared.models.digest import NOTED_SETTINGS, plain_settings
 from mixkd.shared.models.received import ModelFiles
 from mixkd.shared.models.reencode import check_texts
 from mixkd.shared.models.tokenizer import load_strangers_tokenizer, tokenizer_files
@@ -166,10 +166,7 @@ def _tensors(files: Mapping[str, bytes]) -> dict[str, Any]:
 def _defaults(model_type: str) -> dict[str, Any]:
     from transformers import AutoConfig
 
-    settings: dict[str, Any] = json.loads(
-        json.dumps(AutoConfig.for_model(model_type).to_dict(), default=str)
-    )
-    return _without_notes(settings)
+    return _without_notes(plain_settings(AutoConfig.for_model(model_type).to_dict()))
 
 
 def _content(data: bytes) -> Any:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -75,11 +75,15 @@ def model_sha256(model: nn.Module) -> str:
         digest.update(elements)
     settings = getattr(getattr(model, "config", None), "to_dict", None)
     if settings is not None:
-        # Through plain JSON, where keys are strings: the numbers of labels are not.
-        config = json.loads(json.dumps(settings(), default=str))
-        kept = {key: value for key, value in config.items() if key not in NOTED_SETTINGS}
-        digest.update(_framed(dumps(kept), 8))
+        digest.update(_framed(dumps(plain_settings(settings())), 8))
     return digest.hexdigest()
+
+
+def plain_settings(settings: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a config as plain JSON values, without what saving or loading notes there."""
+    # Through plain JSON, where keys are strings: the numbers of labels are not.
+    plain: dict[str, Any] = json.loads(json.dumps(settings, default=str))
+    return {key: value for key, value in plain.items() if key not in NOTED_SETTINGS}
 
 
 def _framed(content: bytes, length_bytes: int) -> bytes:
