@@ -7,18 +7,15 @@ the very folder of a run that was never disturbed.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import tiers
+from tests.commands import run_module
 from tests.conftest import Tally
 
-ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ("kill:3:28", "kill:146:1", "full:8:60", "failing:20:60", "short:11:80", "limit:0:3")
 KILLS = [f"kill:{start}:2" for start in range(2)]
 REFUSALS = ["full:0:8", "failing:2:12", "short:4:20", "limit:0:1"]
@@ -72,14 +69,4 @@ def test_processes_fail_together(student_cache: Path, tmp_path: Path) -> None:
 
 def run(module: str, *arguments: object) -> Any:
     """What a module prints as JSON."""
-    found = subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=850,
-    )
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)
+    return json.loads(run_module(module, *arguments, timeout_s=850).stdout)

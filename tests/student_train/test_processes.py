@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.options import option
 from mixkd.student_train.batches import Source, batches
 from mixkd.student_train.joined import JoinedPairs
 from mixkd.student_train.objective.terms import PRESETS, Objective
-from mixkd.student_train.options import TrainOptions, option
+from mixkd.student_train.options import TrainOptions
 from mixkd.student_train.order import Order
 from mixkd.student_train.student import load
 from mixkd.student_train.train import forward, train
+from tests.commands import run_module
 from tests.student_train.stopped import SETTINGS, train_until
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("world", [2, 3])
@@ -69,18 +67,8 @@ def without_dropout(cache: Path, folder: Path) -> Path:
 def launch(world: int, module: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a module in `world` processes that know each other."""
     # `accelerate launch --cpu` starts one process without MPI; torchrun starts all.
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(world)]
-    found = subprocess.run(
-        [sys.executable, *command, "-m", module, *map(str, arguments)],
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert found.returncode == 0, found.stderr
-    return found
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(world)]
+    return run_module(module, *arguments, launcher=launcher, timeout_s=280)
 
 
 def assert_same_weights(left: Path, right: Path) -> None:
