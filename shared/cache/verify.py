@@ -30,6 +30,7 @@ from mixkd.shared.errors import (
     MissingFileError,
     MixkdError,
     UnsafeFileError,
+    printable,
 )
 from mixkd.shared.options import DTYPES
 
@@ -181,7 +182,7 @@ def _dtypes(cache: Cache) -> list[Finding]:
         Finding(
             "dtype",
             f"{cache.root / record.name}: expected one of {', '.join(DTYPES)}, "
-            f"found {record.made.dtype[:40]}",
+            f"found {printable(record.made.dtype[:40])}",
         )
         for record in cache.seal.shards
         if record.made.dtype not in DTYPES

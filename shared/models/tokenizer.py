@@ -15,7 +15,7 @@ from mixkd.shared.models.checkpoint import CONFIG
 from mixkd.shared.models.locate import Checkpoint
 from mixkd.shared.models.quietly import named_errors
 from mixkd.shared.models.received import ModelFiles
-from mixkd.shared.models.untrusted_definition import check_definition
+from mixkd.shared.models.untrusted_definition import check_added_tokens, check_definition
 from mixkd.shared.models.untrusted_tokenizer import checked_tokenizer
 from mixkd.shared.output import scratch_folder
 
@@ -70,6 +70,8 @@ def load_strangers_tokenizer(
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None and "tokenizer.json" not in contents:
         check_definition(backend.to_str().encode(), files.name)
+    if backend is not None:
+        check_added_tokens(backend, files.name)
     return tokenizer
 
 

@@ -43,6 +43,8 @@ class Token(msgspec.Struct, omit_defaults=True):
     rstrip: bool = False
     normalized: bool = False
     special: bool = False
+    # Without it, transformers takes an object among the settings for no token.
+    tag: Literal["AddedToken"] | None = msgspec.field(name="__type", default=None)
 
 
 class Pattern(msgspec.Struct):
@@ -146,6 +148,24 @@ def check_definition(data: bytes, where: object) -> None:
             raise unsafe(where, f"at most one step {' or '.join(kinds)} for texts", count)
     for step in steps:
         _check_step(step, where)
+
+
+def check_added_tokens(backend: Any, where: object) -> None:
+    """Refuse added tokens that the normaliser turns into nothing, wherever they were listed.
+
+    Nothing is found everywhere in a text: beside other tokens, the search may never end.
+
+    Args:
+        backend: A loaded tokenizer of `tokenizers`.
+
+    Raises:
+        UnsafeFileError: Naming the token.
+    """
+    if backend.normalizer is None:
+        return
+    for number, token in backend.get_added_tokens_decoder().items():
+        if token.normalized and not backend.normalizer.normalize_str(token.content):
+            raise unsafe(where, f"added token {number} to be a text once normalised", "nothing")
 
 
 def _steps(first: Step | None) -> list[Step]:

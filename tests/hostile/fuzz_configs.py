@@ -6,12 +6,13 @@ Each takes the files of a start and a tokenizer, and returns those that differ a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from mixkd.shared.models.config import MODEL_TYPES
-from tests.hostile import fuzz_json, fuzz_settings, fuzz_tokenizers
+from tests.hostile import fuzz_json, fuzz_settings
+from tests.hostile.fuzz_settings import Files
 from tests.hostile.student_registry import (
     CONFIG,
     START,
@@ -22,7 +23,6 @@ from tests.hostile.student_registry import (
 )
 
 BAIT = "BAIT"  # stands for the path of a file outside the cache that nobody may open
-Files = Mapping[str, bytes]
 Change = Callable[[Random, Files], tuple[dict[str, bytes], str]]
 
 # What libraries look for, in any config: code, other files, other places, sizes, behaviour.
@@ -206,20 +206,6 @@ def _is_table(data: bytes | None) -> bool:
         return False
 
 
-def tokenizer(random: Random, files: Files) -> tuple[dict[str, bytes], str]:
-    """Structured edits of tokenizer.json."""
-    value = _read(files, VOCABULARY)
-    steps = fuzz_tokenizers.edited(random, value)
-    return {VOCABULARY: json.dumps(value).encode()}, steps
-
-
-def steps(random: Random, files: Files) -> tuple[dict[str, bytes], str]:
-    """Whole trees of steps in tokenizer.json."""
-    value = _read(files, VOCABULARY)
-    said = fuzz_tokenizers.other_steps(random, value)
-    return {VOCABULARY: json.dumps(value).encode()}, said
-
-
 def bounds(random: Random, files: Files) -> tuple[dict[str, bytes], str]:
     """A config of another allowed type, or with numbers next to what its weights explain."""
     value = _read(files, CONFIG)
@@ -273,8 +259,8 @@ def two(random: Random, files: Files) -> tuple[dict[str, bytes], str]:
         (
             (bounds, fuzz_settings.settings),
             (bounds, fuzz_settings.other_class),
-            (steps, fuzz_settings.settings),
-            (tokenizer, fuzz_settings.settings),
+            (fuzz_settings.steps, fuzz_settings.settings),
+            (fuzz_settings.definition, fuzz_settings.settings),
             (fuzz_settings.other_class, fuzz_settings.settings),
         )
     )
@@ -292,8 +278,8 @@ STRUCTURED: dict[str, Change] = {
     "bounds": bounds,
     "class": fuzz_settings.other_class,
     "settings": fuzz_settings.settings,
-    "steps": steps,
-    "tokenizer": tokenizer,
+    "steps": fuzz_settings.steps,
+    "tokenizer": fuzz_settings.definition,
     "two": two,
 }
 CHANGES: dict[str, Change] = {

@@ -37,7 +37,7 @@ from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.errors import MixkdError
 from mixkd.shared.examples import Examples
 from tests.hostile import fuzz_links
-from tests.hostile.opener import anonymous_bytes
+from tests.hostile.opener import limited_memory
 
 MEMORY_BYTES = 64 * 2**20
 SECONDS = 20
@@ -218,17 +218,6 @@ def _fault(error: MixkdError) -> str | None:
 
 
 @contextmanager
-def limited_memory() -> Iterator[None]:
-    """Only while a case is read: what the request itself takes is not the reader's."""
-    unlimited = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (anonymous_bytes() + MEMORY_BYTES, unlimited[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, unlimited)
-
-
-@contextmanager
 def written(folder: Path, good: dict[str, bytes], files: dict[str, bytes]) -> Iterator[None]:
     """Put the files into a good cache, and make it good again."""
     for name, data in files.items():
@@ -253,10 +242,10 @@ def serve(root: Path, goods: dict[str, dict[str, bytes]], requests: Any, answers
         parsers.watched, parsers.reached = set(case["watched"]), False
         signal.alarm(SECONDS)
         if case["links"]:
-            with limited_memory():
+            with limited_memory(MEMORY_BYTES):
                 found = linked_verdict(root / LINKED, case, {**good, **files})
         else:
-            with written(folder, good, files), limited_memory():
+            with written(folder, good, files), limited_memory(MEMORY_BYTES):
                 found = verdict(folder, case["first"], case["verified"])
         signal.alarm(0)
         answers.send_bytes(json.dumps({**found, "past": parsers.reached}).encode())

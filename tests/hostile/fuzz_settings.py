@@ -1,4 +1,4 @@
-"""Changes of a tokenizer's settings that its types have a place for: tokens, classes, flags."""
+"""Changes of a tokenizer that its types have a place for: steps, tokens, classes, flags."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def token(random: Random, known: list[str]) -> Any:
     content = random.choice(known) if random.random() < 0.6 else word(random)
     if random.random() < 0.4:
         return content
-    return {"content": content, **{flag: random.random() < 0.4 for flag in OF_TOKEN}}
+    kind = {"__type": "AddedToken"} if random.random() < 0.8 else {}
+    return {"content": content, **kind, **{flag: random.random() < 0.4 for flag in OF_TOKEN}}
 
 
 def settings(random: Random, files: Files) -> tuple[dict[str, bytes], str]:
     """Special tokens as texts and objects, added tokens against those of tokenizer.json, flags."""
-    definition = json.loads(files[VOCABULARY])
-    known = sorted(fuzz_tokenizers.words(definition))
+    known = sorted(fuzz_tokenizers.words(json.loads(files[VOCABULARY])))
     name = random.choice(
         (TOKENIZER_CONFIG, TOKENIZER_CONFIG, f"{TOKENIZER}/special_tokens_map.json")
     )
@@ -88,12 +88,26 @@ def other_class(random: Random, files: Files) -> tuple[dict[str, bytes], str]:
     """Another allowed class for the tokenizer, at times with a model of another class's kind."""
     value = json.loads(files[TOKENIZER_CONFIG])
     value["tokenizer_class"] = random.choice(TOKENIZER_CLASSES) + random.choice(("", "Fast"))
-    steps = [f"tokenizer_class {value['tokenizer_class']}"]
+    said = [f"tokenizer_class {value['tokenizer_class']}"]
     changed = {TOKENIZER_CONFIG: fuzz_json.spelled(value)}
     if random.random() < 0.7:
-        definition = json.loads(files[VOCABULARY])
-        steps.append(fuzz_tokenizers.other_model(random, definition))
+        edited = json.loads(files[VOCABULARY])
+        said.append(fuzz_tokenizers.other_model(random, edited))
         if random.random() < 0.3:
-            steps.append(fuzz_tokenizers.other_steps(random, definition))
-        changed[VOCABULARY] = json.dumps(definition).encode()
-    return changed, "; ".join(steps)
+            said.append(fuzz_tokenizers.other_steps(random, edited))
+        changed[VOCABULARY] = json.dumps(edited).encode()
+    return changed, "; ".join(said)
+
+
+def definition(random: Random, files: Files) -> tuple[dict[str, bytes], str]:
+    """Structured edits of tokenizer.json."""
+    value = json.loads(files[VOCABULARY])
+    steps = fuzz_tokenizers.edited(random, value)
+    return {VOCABULARY: json.dumps(value).encode()}, steps
+
+
+def steps(random: Random, files: Files) -> tuple[dict[str, bytes], str]:
+    """Whole trees of steps in tokenizer.json."""
+    value = json.loads(files[VOCABULARY])
+    said = fuzz_tokenizers.other_steps(random, value)
+    return {VOCABULARY: json.dumps(value).encode()}, said

@@ -26,8 +26,9 @@ from typing import Any
 from mixkd.shared.json_values import REMEDY
 from tests.hostile import fuzz_json
 from tests.hostile.fuzz import Report, temporary_folder, told
-from tests.hostile.fuzz_configs import BAIT, CHANGES, STRUCTURED, Files
+from tests.hostile.fuzz_configs import BAIT, CHANGES, STRUCTURED
 from tests.hostile.fuzz_reader import MESSAGE_LIMIT
+from tests.hostile.fuzz_settings import Files
 from tests.hostile.opener import Open, opening
 from tests.hostile.sign import sign
 from tests.hostile.student_registry import MEMORY_BYTES, START, TOKENIZER

@@ -54,6 +54,10 @@ table(
         "side_unknown": ({"padding_side": "up"}, (MALFORMED,)),
         "added_no_table": ({"added_tokens_decoder": {"5": "a"}}, (MALFORMED,)),
         "added_no_number": ({"added_tokens_decoder": {"x": {"content": "a"}}}, (MALFORMED,)),
+        "token_of_another_type": (
+            {"mask_token": {"__type": "os.system", "content": "[MASK]"}},
+            (MALFORMED,),
+        ),
         "pad_no_text": ({"pad_token": ["[PAD]"]}, (MALFORMED,)),
     },
 )
@@ -70,6 +74,10 @@ table(
             (),
         ),
         "harmless_special_tokens_elsewhere": ({"special_tokens_map_file": "BAIT"}, ()),
+        "harmless_token_as_transformers_writes_it": (
+            {"mask_token": {"__type": "AddedToken", "content": "[MASK]", "lstrip": True}},
+            (),
+        ),
         "harmless_pad": ({"pad_token": "<new>"}, ()),
         "harmless_file": ({"tokenizer_file": "/of/who/made/it/tokenizer.json"}, ()),
         "harmless_file_elsewhere": ({"tokenizer_file": "BAIT"}, ()),
@@ -162,6 +170,14 @@ def added_token_of_a_megabyte(value: Any) -> None:
 @vocabulary("added_tokens_no_list", MALFORMED)
 def added_tokens_no_list(value: Any) -> None:
     value["added_tokens"] = {"a": 1}
+
+
+@vocabulary("added_token_of_nothing", UNSAFE)
+def added_token_of_nothing(value: Any) -> None:
+    """Where a text begins with spaces, looking for it beside the other one does not end."""
+    value["normalizer"] = {"type": "Replace", "pattern": {"String": "q"}, "content": ""}
+    for number, content in ((200, "q"), (201, " a")):
+        value["added_tokens"].append({**added(content, number), "normalized": True, "lstrip": True})
 
 
 @vocabulary("model_unknown", MALFORMED)

@@ -35,6 +35,17 @@ def anonymous_bytes() -> int:
 
 
 @contextmanager
+def limited_memory(memory_bytes: int) -> Iterator[None]:
+    """Only while a case is read: what the request itself takes is not the reader's."""
+    unlimited = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (anonymous_bytes() + memory_bytes, unlimited[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, unlimited)
+
+
+@contextmanager
 def opening(module: str, *goods: Path) -> Iterator[Open]:
     """A process of this module, or of one like it: cache, bytes of memory -> what became of it."""
     with subprocess.Popen(
