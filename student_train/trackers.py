@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from accelerate.utils import ProjectConfiguration
 
 from mixkd.shared.errors import DiskError, UsageError
 from mixkd.student_train.options import TrainOptions
+
+log = logging.getLogger(__name__)
 
 
 def check_trackers(names: tuple[str, ...]) -> list[str]:
@@ -64,13 +67,15 @@ def track(accelerator: Accelerator, values: Mapping[str, float], step: int) -> N
 
 
 def end_trackers(accelerator: Accelerator) -> None:
-    """Let the trackers write what they have.
+    """Let the trackers write what they have, and end what the processes share.
 
-    Raises:
-        DiskError: If one cannot write.
+    The student is finished by then: what a tracker cannot write is a warning.
     """
-    with _named():
+    try:
         accelerator.end_training()
+    except OSError as error:
+        log.warning("--track: the last values were not written (%s); the student is whole", error)
+        accelerator.state.destroy_process_group()
 
 
 @contextmanager

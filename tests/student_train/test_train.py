@@ -393,6 +393,20 @@ def test_a_tracker_that_cannot_write_is_named(
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_a_tracker_that_fails_at_the_end_is_a_warning(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The student is finished: --resume would be refused."""
+    from accelerate import Accelerator
+
+    def full(self: Accelerator) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Accelerator, "end_training", full)
+    assert train(options(cache, tmp_path / "student", epochs=1)) is not None
+    assert "No space left on device); the student is whole" in caplog.text
+
+
 def test_two_caches_give_their_mean(
     cache: Path, good_teacher: Path, folder: Path, tmp_path: Path
 ) -> None:
