@@ -30,6 +30,7 @@ from accelerate.utils import gather_object
 from mixkd.shared import publish
 from mixkd.shared.errors import DiskError, StateError
 from mixkd.shared.random import Stream, philox_words
+from mixkd.student_train.memory import memory_for_student
 from mixkd.student_train.state import Run, State
 from mixkd.student_train.together import by_main
 
@@ -140,6 +141,7 @@ def load(trained: Trained, checkpoint: Checkpoint, seed: int) -> None:
 
     Raises:
         StateError: If a file is not what `save` writes.
+        DeviceMemoryError: If the optimizer's state does not fit beside the weights.
     """
     folder, run, accelerator = checkpoint.folder, checkpoint.run, trained.accelerator
     different = []
@@ -150,11 +152,12 @@ def load(trained: Trained, checkpoint: Checkpoint, seed: int) -> None:
         kinds = f"({accelerator.device.type}, before {run.device})"
         different.append(f"a different kind of device {kinds}")
     try:
-        accelerator.unwrap_model(trained.model).load_state_dict(_read_tensors(folder / MODEL))
-        # The steps that AdamW counts stay on the CPU, where it made them: a GPU would be waited
-        # for, twice per parameter and step.
-        state = _read_tensors(folder / OPTIMIZER)
-        trained.optimizer.load_state_dict(state["optimizer"])
+        with memory_for_student(accelerator.device):
+            accelerator.unwrap_model(trained.model).load_state_dict(_read_tensors(folder / MODEL))
+            # The steps that AdamW counts stay on the CPU, where it made them: a GPU would be waited
+            # for, twice per parameter and step.
+            state = _read_tensors(folder / OPTIMIZER)
+            trained.optimizer.load_state_dict(state["optimizer"])
         if accelerator.scaler and state["scaler"]:
             accelerator.scaler.load_state_dict(state["scaler"])
         if not different:

@@ -7,14 +7,19 @@ from contextlib import AbstractContextManager
 import torch
 
 from mixkd.shared.mixup import MixBatch
-from mixkd.shared.models.device import memory_for
+from mixkd.shared.models.device import elsewhere, memory_for
 
 
 def memory_for_step(
     batch: MixBatch, batch_size: int, device: torch.device
 ) -> AbstractContextManager[None]:
     """Turn running out of memory in a training step into an error that names a smaller one."""
-    return memory_for(f"a step of {_shape(batch)} tokens", device, _advice(batch_size // 2))
+    return memory_for(f"a step of {_shape(batch)} tokens", device, _advice(batch_size // 2, device))
+
+
+def memory_for_student(device: torch.device) -> AbstractContextManager[None]:
+    """Do the same where no batch is the cause: where a student and its optimizer are moved."""
+    return memory_for("the student and its optimizer", device, elsewhere(device))
 
 
 def memory_for_validation(
@@ -22,7 +27,7 @@ def memory_for_validation(
 ) -> AbstractContextManager[None]:
     """Do the same in validation, whose `at_once` rows are at most twice the batch size."""
     what = f"{_shape(batch)} tokens of validation"
-    return memory_for(what, device, _advice(at_once // 4))
+    return memory_for(what, device, _advice(at_once // 4, device))
 
 
 def _shape(batch: MixBatch) -> str:
@@ -30,7 +35,7 @@ def _shape(batch: MixBatch) -> str:
     return f"{rows} x {width}"
 
 
-def _advice(batch_size: int) -> str:
+def _advice(batch_size: int, device: torch.device) -> str:
     if batch_size < 1:
-        return "use a smaller student, or --device cpu"
+        return elsewhere(device)
     return f"use --batch-size {batch_size} with a new --out, or a smaller student"

@@ -30,7 +30,7 @@ from mixkd.student_train.card import model_card
 from mixkd.student_train.device import make_accelerator
 from mixkd.student_train.interrupt import Interruption
 from mixkd.student_train.losses import LossLog, Observe
-from mixkd.student_train.memory import memory_for_step
+from mixkd.student_train.memory import memory_for_step, memory_for_student
 from mixkd.student_train.objective.terms import Part, Rows
 from mixkd.student_train.options import TrainOptions
 from mixkd.student_train.prepare import begin, prepare
@@ -85,7 +85,8 @@ def _run(
     agree(accelerator, {"step": at.done, "seal": setup.caches[0].pin, "settings": setup.digest})
     groups = parameter_groups(student, options.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=options.learning_rate)
-    model, optimizer = accelerator.prepare(student, optimizer)
+    with memory_for_student(accelerator.device):
+        model, optimizer = accelerator.prepare(student, optimizer)
     trained = checkpoints.Trained(accelerator, model, optimizer)
     torch.manual_seed(options.seed + accelerator.process_index)  # each process has its own dropout
     if checkpoint:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from mixkd.shared.errors import DeviceMemoryError
 from mixkd.student_train.student import Student
@@ -33,7 +34,7 @@ def test_in_a_step(
     )
     with pytest.raises(DeviceMemoryError, match=expected + "size 4 with a new --out"):
         train(options(cache, tmp_path / "student"))
-    with pytest.raises(DeviceMemoryError, match="; use a smaller student, or --device cpu"):
+    with pytest.raises(DeviceMemoryError, match="; use a machine with more memory, or a smaller"):
         train(options(cache, tmp_path / "student", batch_size=1))
 
 
@@ -62,6 +63,28 @@ def test_in_validation(
             options(cache, tmp_path / "student", batch_size=batch_size, epochs=1),
             lambda step, losses: trained.append(step),
         )
+
+
+def test_where_a_run_goes_on(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoint is whole: nobody is told to remove it."""
+
+    def full(*args: Any, **more: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def stop(step: int, losses: Any) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "student"
+    with pytest.raises(KeyboardInterrupt):
+        train(options(cache, out, checkpoint_steps=2, log_steps=3), stop)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "load_state_dict", full)
+        with pytest.raises(DeviceMemoryError, match="the student and its optimizer, found out of"):
+            train(options(cache, out, resume=True))
+        patch.setattr(Accelerator, "prepare", full)
+        with pytest.raises(DeviceMemoryError, match="the student and its optimizer, found out of"):
+            train(options(cache, tmp_path / "other"))
+    train(options(cache, out, resume=True))
 
 
 def test_other_errors_stay_what_they_are(
