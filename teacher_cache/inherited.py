@@ -56,7 +56,7 @@ def try_tokenizer(
     allowed = [model_type] if model_type else []
     try:
         received = ModelFiles(name, files)
-        tokenizer = load_strangers_tokenizer(received, TOKENS, model_type, allowed)
+        tokenizer = load_strangers_tokenizer(received, TOKENS, allowed=allowed)
     except MixkdError as error:
         log.warning("train-student will refuse this cache: %s", error)
         return

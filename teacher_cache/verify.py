@@ -21,7 +21,7 @@ from mixkd.shared.options import check_count
 from mixkd.teacher_cache.data.load import DataSpec, load
 from mixkd.teacher_cache.inherited import cache_tokenizer
 from mixkd.teacher_cache.origin import SavedTeacher, TeacherOrigin
-from mixkd.teacher_cache.rerun import compare_with_teacher
+from mixkd.teacher_cache.against_teacher import compare_with_teacher
 
 ROWS = 200
 

@@ -209,13 +209,17 @@ def sigterm(bench: Bench) -> Numbers:
     out = bench.folder / "student-signal"
     arguments = ["--cache", str(bench.root("float32")), "--out", str(out), "--dtype", "float32"]
     arguments += ["--epochs", "40", "--log-steps", "1"]
+    line, began = "nothing was said", time.monotonic()
     with _training(arguments) as running:
         said: Iterable[str] = running.stderr or ()
-        for line in said:
-            if "step 1/" in line:
-                running.send_signal(signal.SIGTERM)
-                began = time.monotonic()
-        code = running.wait(TIMEOUT_S)
+        try:
+            for line in said:
+                if "step 1/" in line:
+                    running.send_signal(signal.SIGTERM)
+                    began = time.monotonic()
+            code = running.wait(TIMEOUT_S)
+        finally:
+            running.kill()  # one that goes on after its step was given up
     require(code == 143, f"it ended with {code}: {line}")
     require(any((out / "checkpoints").iterdir()), "there is no checkpoint to resume from")
     return {"exit": code, "seconds_to_end": round(time.monotonic() - began, 2)}
