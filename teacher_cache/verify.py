@@ -18,10 +18,10 @@ from mixkd.shared.errors import MalformedError, MixkdError
 from mixkd.shared.models.locate import locate
 from mixkd.shared.models.reencode import check_texts, sample_rows
 from mixkd.shared.options import check_count
+from mixkd.teacher_cache.against_teacher import compare_with_teacher
 from mixkd.teacher_cache.data.load import DataSpec, load
 from mixkd.teacher_cache.inherited import cache_tokenizer
 from mixkd.teacher_cache.origin import SavedTeacher, TeacherOrigin
-from mixkd.teacher_cache.against_teacher import compare_with_teacher
 
 ROWS = 200
 
