@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mixkd.shared.cache.starts import start_name
 from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import MaskRule
 from mixkd.shared.models.checkpoint import checkpoint_sha256
@@ -46,8 +47,8 @@ def make_cache(
     saved = tokenizer_files(load_tokenizer(checkpoint))
     files = {f"tokenizer/{name}": data for name, data in saved.items()}
     for layers in starts:
-        for name, content in student_start(model.model, layers).items():
-            files[f"student_init/{layers}-layers/{name}"] = content
+        for name, content in student_start(model.model, tuple(range(layers))).items():
+            files[f"student_init/{start_name(range(layers))}/{name}"] = content
     made = caches.job(
         root,
         examples,

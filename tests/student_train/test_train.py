@@ -469,7 +469,7 @@ def test_depths_that_the_cache_has_not(pair_cache: Path, tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"--layers: expected one of 1, 2 .* found 5"):
         train(options(pair_cache, tmp_path / "student", layers=5))
     metrics = train(options(pair_cache, tmp_path / "student", epochs=1))
-    assert metrics is not None and metrics.student.start == "the cache's 2-layers"
+    assert metrics is not None and metrics.student.start == "the teacher's layers 0, 1"
 
 
 def test_a_tracker_that_is_not_there(cache: Path, tmp_path: Path) -> None:
