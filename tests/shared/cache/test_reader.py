@@ -122,6 +122,23 @@ def test_folders_of_models(whole: Path) -> None:
         cache.student_folder(3)
 
 
+def test_several_starts_of_one_depth(tmp_path: Path) -> None:
+    """A depth that does not tell which is meant is refused, with what would."""
+    starts = ("layers-0", "layers-0-1-2", "layers-0-2-5")
+    files = {f"student_init/{name}/config.json": b"{}\n" for name in starts}
+    made = sealed(tmp_path / "cache", files={"tokenizer/tokenizer.json": b"{}\n", **files})
+    cache = Cache.open(made)
+    assert cache.starts == ((0,), (0, 1, 2), (0, 2, 5))
+    assert cache.start(1) == (0,)
+    assert cache.start([0, 2, 5]) == (0, 2, 5)
+    assert cache.student_folder((0, 1, 2)).name == "layers-0-1-2"
+    for ambiguous in (3, None):
+        with pytest.raises(UsageError, match=r"--layers: expected one of 0-1-2, 0-2-5 .* found 3"):
+            cache.start(ambiguous)
+    with pytest.raises(UsageError, match=r"expected one of 1, 0-1-2, 0-2-5 .* found 0-1"):
+        cache.start((0, 1))
+
+
 def test_files_of_models(root: Path) -> None:
     cache = Cache.open(root)
     for found, folder in (
