@@ -22,6 +22,21 @@ class Terminated(BaseException):
     """SIGTERM arrived. Like KeyboardInterrupt, no `except Exception` swallows it."""
 
 
+class Layers(click.ParamType[Any]):
+    """A starting point: its depth, such as 3, or the teacher's layers, such as 0-2-5."""
+
+    name = "N|N-N-…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | tuple[int, ...]:
+        if isinstance(value, int | tuple):
+            return value
+        parts = value.split("-")
+        if not all(part.isdecimal() and len(part) < 10 for part in parts):
+            self.fail(f"expected a depth, such as 3, or layers, such as 0-2-5, found {value!r}")
+        numbers = tuple(map(int, parts))
+        return numbers if len(numbers) > 1 else numbers[0]
+
+
 def main(command: click.Command) -> None:
     """Run a click command as a process: exit 0 done, 1 a named failure, 2 wrong usage, 130 and 143
     interrupted. `--debug` anywhere shows tracebacks."""

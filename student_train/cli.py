@@ -54,7 +54,12 @@ def _params() -> list[click.Parameter]:
             "cost is not bounded.",
             multiple=True,
         ),
-        _option("--layers", int, "Depth of the cache's starting point. [default: the deepest]"),
+        _option(
+            "--layers",
+            command.Layers(),
+            "Starting point in the cache: how many layers, or which, such as 0-2-5. "
+            "[default: the deepest]",
+        ),
         _option("--method", click.Choice(list(PRESETS)), "Preset of the weights."),
         *_weight_options(),
         _option(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from mixkd.shared.cache.starts import listed
 from mixkd.shared.errors import UsageError
 from mixkd.shared.options import DTYPES as NUMBER_FORMATS
 from mixkd.shared.options import Dtype, check, check_choice, option
@@ -47,7 +48,9 @@ class TrainOptions:
 
     Attributes:
         cache: One cache, or several with the same examples and rows: their logits are averaged.
-        student: Hub id or folder; None takes a starting point from the cache, of `layers` layers.
+        student: Hub id or folder; None takes a starting point from the cache.
+        layers: How many layers that start has, or which of the teacher's they are, such as
+            (0, 2, 5); None takes the deepest start.
         allow_model_type: Types of models, as in a config.json, that a student may be of beside the
             tested ones.
         method: A preset of the weights.
@@ -65,7 +68,7 @@ class TrainOptions:
 
     cache: str | Path | Sequence[str | Path]
     student: str | None = None
-    layers: int | None = None
+    layers: int | tuple[int, ...] | None = None
     allow_model_type: tuple[str, ...] = ()
     method: str = "mixkd"
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -100,7 +103,7 @@ class TrainOptions:
         for name, most in LARGEST_COUNTS.items():
             valid = 1 <= getattr(self, name) <= most
             self._check_number(name, valid, f"a number from 1 to {most:,}")
-        if self.layers is not None:
+        if isinstance(self.layers, int):
             self._check_number("layers", self.layers >= 1, "a number from 1 on")
         for name in ("temperature", "learning_rate"):
             self._check_number(name, getattr(self, name) > 0, "a number above 0")
@@ -143,6 +146,8 @@ class TrainOptions:
                 settings |= {f"alpha_{term}": value for term, value in self.all_weights.items()}
             elif name not in OUTSIDE_SETTINGS:
                 settings[name] = getattr(self, name)
+        if isinstance(self.layers, tuple):
+            settings["layers"] = listed(self.layers)
         return settings
 
     def _check_weights(self) -> None:

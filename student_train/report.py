@@ -138,7 +138,7 @@ def _reference(cache: Cache) -> CacheReference:
 
 def _start_name(options: TrainOptions, cache: Cache) -> str:
     if options.student is None:
-        return f"the cache's {options.layers or max(cache.student_depths)}-layers"
+        return f"the teacher's layers {', '.join(map(str, cache.start(options.layers)))}"
     path = Path(options.student)
     return path.resolve().name if path.exists() else options.student
 

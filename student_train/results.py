@@ -66,7 +66,7 @@ class RunSettings:
         device, dtype: As asked for; `device_used`, `dtype_used` as they were.
     """
 
-    layers: int | None
+    layers: int | str | None
     method: str
     weights: dict[str, float]
     distance: str

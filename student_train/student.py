@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.starts import start_name
 from mixkd.shared.errors import LabelOrderError, ModelError
 from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
@@ -90,7 +91,7 @@ class Start:
 def load(
     cache: Cache,
     name: str | None,
-    layers: int | None,
+    layers: int | Sequence[int] | None,
     seed: int,
     allowed: Collection[str] = (),
 ) -> Start:
@@ -99,7 +100,7 @@ def load(
     Args:
         cache: Gives labels, mask rule, tokenizer, examples and, without `name`, the start.
         name: A folder or Hub id; an existing path wins.
-        layers: Depth of the cache's starting point; None is the deepest.
+        layers: Depth or layers of the cache's starting point; None is the deepest.
         seed: Of the weights that are randomly initialised: the head's.
         allowed: Types of models that may be built beside the tested ones.
 
@@ -130,12 +131,11 @@ def load(
     return Start(student, tokenizer, examples, files.sha256())
 
 
-def _files(cache: Cache, name: str | None, layers: int | None) -> ModelFiles:
+def _files(cache: Cache, name: str | None, layers: int | Sequence[int] | None) -> ModelFiles:
     """Read the student's files, once."""
     if name is None:
-        contents = cache.student_files(layers)
-        depth = max(cache.student_depths) if layers is None else layers
-        return ModelFiles(str(cache.root / f"student_init/{depth}-layers"), contents)
+        folder = f"student_init/{start_name(cache.start(layers))}"
+        return ModelFiles(str(cache.root / folder), cache.student_files(layers))
     checkpoint = locate(name)
     return ModelFiles.read(checkpoint.name, checkpoint.folder)
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mixkd.shared import FORMAT_VERSION, command
+from mixkd.shared.cache.starts import DEFAULT_RULE, RULES
 from mixkd.shared.mixup import MASK_RULES
 from mixkd.teacher_cache.finetune import DTYPES as FINETUNE_DTYPES
 from mixkd.teacher_cache.options import DTYPES, LOGITS_DTYPES, SHARD_FORMATS
@@ -16,6 +17,7 @@ from mixkd.teacher_cache.parameters import (
     FOLDER,
     Numbers,
     Seconds,
+    Starts,
     Words,
     as_json,
     data_options,
@@ -72,7 +74,16 @@ def cache_teacher() -> None:
 @click.option("--batch-tokens", type=int, help="Rows x positions per batch. [default: by device]")
 @click.option("--shard-rows", type=int, help="Rows per shard. [default: 4096]")
 @click.option(
-    "--student-layers", type=Numbers(), help="Depths of starting points, or none. [default: half]"
+    "--student-layers",
+    type=Starts(),
+    help="Starting points of students: depths, such as 3,6, or layers of the teacher, such as "
+    "0-2-5; or none. [default: half]",
+)
+@click.option(
+    "--starts",
+    type=Words(),
+    help=f"Which layers make a start of a depth: {', '.join(RULES)}, or both. "
+    f"[default: {DEFAULT_RULE}]",
 )
 @click.option(
     "--min-teacher-score",

@@ -14,6 +14,7 @@ from typing import Any
 
 from mixkd.shared.cache.claims import Finding
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.starts import start_name
 from mixkd.shared.errors import MalformedError, MixkdError, ModelError
 from mixkd.shared.examples import Examples
 from mixkd.shared.models.config import ALLOW, MODEL_TYPES
@@ -106,20 +107,20 @@ def compare_tokenizer(
 
 
 def compare_starts(cache: Cache, model: Any) -> Iterator[Finding]:
-    """Compare each starting point with the teacher's first layers."""
-    for layers in cache.student_depths:
-        where = f"{cache.root}/student_init/{layers}-layers"
+    """Compare each starting point with the teacher's layers that its name says."""
+    for layers in cache.starts:
+        where = f"{cache.root}/student_init/{start_name(layers)}"
         try:
             stored = cache.student_files(layers)
             given = student_start(model, layers)
         except MixkdError as error:
-            yield Finding("starts", f"{where}: expected the teacher's first layers: {error}")
+            yield Finding("starts", f"{where}: expected these layers of the teacher: {error}")
             continue
         different = _different_settings(stored, given) or _different_tensors(stored, given)
         if different:
             yield Finding(
                 "starts",
-                f"{where}: expected the teacher's first layers, found another {different}; "
+                f"{where}: expected these layers of the teacher, found another {different}; "
                 "do not start students from it",
             )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixkd.shared.cache.starts import DEPTH_LIMIT, RULES, Rule, listed
 from mixkd.shared.mixup import MASK_RULES
 from mixkd.shared.options import DTYPES as NUMBER_FORMATS
 from mixkd.shared.options import check, check_choice, check_count
@@ -31,6 +32,9 @@ class BuildOptions:
     `Dataset` or `DatasetDict` of `datasets`.
 
     Attributes:
+        student_layers: Starting points to make, each a depth, or the teacher's layers (from 0 on);
+            None makes one of half the depth.
+        starts: How layers are chosen for a depth (`mixkd.shared.cache.starts.layers_by`).
         devices: A builder each: `("all",)`, numbers of CUDA devices, or names such as `cpu`.
         time_limit_s: From the start of the command; 0 computes nothing and seals what is complete.
 
@@ -59,7 +63,8 @@ class BuildOptions:
     devices: tuple[str, ...] | None = None
     batch_tokens: int | None = None
     shard_rows: int | None = None
-    student_layers: tuple[int, ...] | None = None
+    student_layers: tuple[int | tuple[int, ...], ...] | None = None
+    starts: tuple[Rule, ...] | None = None
     min_teacher_score: float | None = None
     time_limit_s: float | None = None
     dry_run: bool = False
@@ -72,8 +77,10 @@ class BuildOptions:
                 check_count(name, count, least, "give another number, or leave it out")
         if self.beta is not None:
             check("beta", self.beta, 0 < self.beta <= 1000, "a number in (0, 1000]", "try 0.4")
-        for layers in self.student_layers or ():
-            check_count("student_layers", layers, 1, "give depths such as 3,6, or none")
+        for start in self.student_layers or ():
+            self._check_start(start)
+        for rule in self.starts or ():
+            check_choice("starts", rule, RULES)
         if (score := self.min_teacher_score) is not None:
             check("min_teacher_score", score, math.isfinite(score), "a number", "try 0.8")
         if (limit := self.time_limit_s) is not None:
@@ -108,6 +115,15 @@ class BuildOptions:
         """Whether an option says what the examples are, so that they must be read and compared."""
         chosen = self.data is not None or self.subset is not None
         return chosen or bool(self.text_columns or self.label_column or self.label_names)
+
+    def _check_start(self, start: int | tuple[int, ...]) -> None:
+        layers = start if isinstance(start, tuple) else (start,)
+        least = 0 if isinstance(start, tuple) else 1
+        for layer in layers:
+            check_count("student_layers", layer, least, "give depths such as 3,6, or none")
+        expected = f"at most {DEPTH_LIMIT} ascending layers"
+        valid = len(layers) <= DEPTH_LIMIT and list(layers) == sorted({*layers})
+        check("student_layers", listed(layers), valid, expected, "list them as in 0-2-5")
 
     def _check_devices(self, devices: tuple[str, ...]) -> None:
         known = devices == ("all",) or (bool(devices) and all(map(DEVICE.fullmatch, devices)))

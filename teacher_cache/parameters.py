@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from mixkd.shared import command
+
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?")
 SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 FOLDER = click.Path(path_type=Path)
@@ -27,6 +29,18 @@ class Words(click.ParamType[Any]):
         if isinstance(value, tuple):
             return value
         return tuple(name.strip() for name in value.split(",") if name)
+
+
+class Starts(click.ParamType[Any]):
+    """Starting points separated by commas, each a depth or a list of layers; or `none`."""
+
+    name = "N,N-N-N,…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int | tuple[int, ...], ...]:
+        if isinstance(value, tuple):
+            return value
+        starts = [] if value == "none" else value.split(",")
+        return tuple(command.Layers().convert(start, param, ctx) for start in starts)
 
 
 class Numbers(click.ParamType[Any]):

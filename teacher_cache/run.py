@@ -17,6 +17,7 @@ import msgspec
 from mixkd.shared import publish
 from mixkd.shared.cache.facts import cache_facts
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.starts import start_name
 from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.json_values import dumps
 from mixkd.shared.models.tokenizer import tokenizer_files
@@ -33,7 +34,7 @@ from mixkd.teacher_cache.prepare import Prepared, prepare
 from mixkd.teacher_cache.results import BuildResult, RunFacts
 from mixkd.teacher_cache.scorer import choose_dtype, scorer_of
 from mixkd.teacher_cache.scoring import Scorer
-from mixkd.teacher_cache.starts import student_depths, student_start
+from mixkd.teacher_cache.starts import choose_starts, student_start
 from mixkd.teacher_cache.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -138,9 +139,9 @@ def _new_files(options: BuildOptions, prepared: Prepared, teacher: Teacher) -> d
     model_type = getattr(teacher.model.config, "model_type", None)
     try_tokenizer(name, tokenizer, model_type, train, longest)
     files = {f"tokenizer/{name}": data for name, data in tokenizer.items()}
-    for depth in student_depths(teacher.model, options.student_layers):
-        for name, data in student_start(teacher.model, depth).items():
-            files[f"student_init/{depth}-layers/{name}"] = data
+    for layers in choose_starts(teacher.model, options.student_layers, options.starts):
+        for name, data in student_start(teacher.model, layers).items():
+            files[f"student_init/{start_name(layers)}/{name}"] = data
     return files
 
 

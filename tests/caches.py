@@ -35,7 +35,7 @@ FORMATS = ("arrow", "hdf5")
 SHARD_ROWS = 16
 FILES = {
     "tokenizer/tokenizer.json": b"{}\n",
-    "student_init/1-layers/config.json": b"{}\n",
+    "student_init/layers-0/config.json": b"{}\n",
 }
 NO_TORCH = Made(torch="none", transformers="none", device="cpu", dtype="float32")
 MIXUP = {

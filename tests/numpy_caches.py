@@ -30,7 +30,7 @@ __all__ = ["FORMATS", "SHARD_ROWS", "Logits", "accept"]
 TRAIN, VALIDATION = 30, 12
 VOCABULARY = 100
 LONGEST = 12
-FILES = {**caches.FILES, "student_init/2-layers/config.json": b'{"layers": 2}\n'}
+FILES = {**caches.FILES, "student_init/layers-0-1/config.json": b'{"layers": 2}\n'}
 
 
 def score(batch: MixBatch, classes: int = 2) -> Logits:

@@ -16,8 +16,8 @@ from tests.goldens import make, reader
 
 GOLDENS = Path(__file__).parent / "goldens"
 SEALS = {
-    "arrow": "d504603b847aa39dda0732be04db079219167956d298b54b4bd081cc4447814c",
-    "hdf5": "def5f17c0445617be82a71c519ea44cab3121d6bf6c929d2bd3d0ae4f02e5b69",
+    "arrow": "f4484c512d74fa0d8fc9e3d66c65fd57bde223c3ec03defe85c2f3da45dd5740",
+    "hdf5": "489d6e5246e99a0762db703790aa9caa9d959444594d42ba047ecd0c2ccad074",
 }
 
 
@@ -28,7 +28,7 @@ def test_a_golden_cache_is_read(shard_format: str) -> None:
     assert cache.pin == SEALS[shard_format]
     assert cache.seal.length == (make.PAIRS, 28)
     cache.check_alignment()
-    assert cache.student_folder(1).name == "1-layers"
+    assert cache.student_folder(1).name == "layers-0"
     assert [f for f in verify_cache(root, deep=True) if not f.harmless] == []
     for record in cache.pair_records:
         columns = cache.read(record)

@@ -70,7 +70,9 @@ CLAIMS: dict[Claim, Promise] = {
         "the teacher names its labels in the order of the columns", {"--teacher": "all"}
     ),
     "tokenizer": Promise("the tokenizer is the teacher's", {"--teacher": "all"}),
-    "starts": Promise("each start is the teacher's first layers", {"--teacher": "all"}),
+    "starts": Promise(
+        "each start is the layers of the teacher that its name says", {"--teacher": "all"}
+    ),
     "labels": Promise("each text has this label in the data", {"--data": "all"}),
     "about": Promise(
         "the teacher's name, revision and number format are those described", {"--teacher": "note"}

@@ -61,7 +61,7 @@ class CacheFacts:
     mixup: Mixup
     max_length: int
     logits_dtype: str
-    student_layers: tuple[int, ...]
+    starts: tuple[tuple[int, ...], ...]
     scores: dict[str, dict[str, float]]
     mixing: tuple[MixBin, ...]
 
@@ -81,7 +81,7 @@ class CacheFacts:
         more = f" and {len(labels) - NAMES_SHOWN} more" if len(labels) > NAMES_SHOWN else ""
         shown = ", ".join(labels[:NAMES_SHOWN]) + more
         beta = self.mixup.beta
-        depths = ", ".join(map(str, self.student_layers)) or "no"
+        starts = " or ".join(f"layers {', '.join(map(str, each))}" for each in self.starts)
         lines = [
             f"cache        {self.name}",
             f"teacher      {self.about.get('teacher', 'unknown')}",
@@ -90,7 +90,7 @@ class CacheFacts:
             f"mask {self.mixup.mask}, seed {self.mixup.seed}",
             f"size         {self.size_bytes} bytes in all, {self.bytes_per_pair:.1f} per pair, "
             f"{self.shards} shards",
-            f"students     can start with {depths} layers",
+            f"students     start from {starts or 'a model of their own'}",
             f"seal         {self.seal[:12]}",
         ]
         lines += [
@@ -132,7 +132,7 @@ def cache_facts(cache: Cache) -> CacheFacts:
         mixup=identity.mixup,
         max_length=identity.max_length,
         logits_dtype=identity.logits_dtype,
-        student_layers=cache.student_depths,
+        starts=cache.starts,
         scores=seal.scores,
         mixing=mixing(cache),
     )

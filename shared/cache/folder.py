@@ -46,7 +46,7 @@ from mixkd.shared.json_values import sha256_hex
 FILE_LIMIT_BYTES = 2**36
 ENTRIES_LIMIT = 2 * SHARDS_LIMIT  # in one folder: shards, and what killed builders left
 FILES_LIMIT = 4 * ENTRIES_LIMIT  # in all
-DEPTH_LIMIT = 5  # quarantine/student_init/3-layers/config.json, and one more
+DEPTH_LIMIT = 5  # quarantine/student_init/layers-0-2-5/config.json, and one more
 REPAIR = "run: cache-teacher repair, then build again; or get the file again"
 GET_AGAIN = "get the file again from where the cache was made"
 

@@ -9,6 +9,7 @@ import msgspec
 
 from mixkd.shared.cache.codecs import CODECS
 from mixkd.shared.cache.codecs.base import KINDS, SHARD_LIMIT_BYTES, KindName, Layout
+from mixkd.shared.cache.starts import START_PATTERN
 from mixkd.shared.cache.versions import decode_versioned, newer
 from mixkd.shared.errors import MalformedError, UsageError
 from mixkd.shared.json_values import (
@@ -36,7 +37,7 @@ CoveredPath = Annotated[
     str,
     msgspec.Meta(
         pattern=r"\A(cache\.json|examples/[a-z0-9_]+\.arrow"
-        r"|(tokenizer|student_init/[1-9][0-9]{0,3}-layers)/"
+        rf"|(tokenizer|student_init/{START_PATTERN})/"
         r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}\.(json|txt|model|safetensors))\Z"
     ),
 ]

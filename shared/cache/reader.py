@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from mixkd.shared.cache.header import About, CoveredFile, Header, Identity
 from mixkd.shared.cache.records import Record
 from mixkd.shared.cache.rows import rows_by_split
 from mixkd.shared.cache.seal import MANIFEST, Seal, seal_name
+from mixkd.shared.cache.starts import Layers, layers_of, listed, start_name
 from mixkd.shared.errors import AlignmentError, MalformedError, MissingFileError, UsageError
 from mixkd.shared.examples import Examples
 from mixkd.shared.json_values import COUNT_LIMIT
@@ -193,43 +194,62 @@ class Cache:
                     )
         return joined
 
-    @property
-    def student_depths(self) -> tuple[int, ...]:
-        """Layers of the starting points that the cache holds, ascending."""
+    @cached_property
+    def starts(self) -> tuple[Layers, ...]:
+        """The teacher's layers of each starting point that the cache holds, the deepest last."""
         folders = {Path(f.path).parts[1] for f in self.seal.files if "student_init/" in f.path}
-        return tuple(sorted(int(folder.removesuffix("-layers")) for folder in folders))
+        return tuple(sorted(map(layers_of, folders), key=lambda layers: (len(layers), layers)))
 
-    def student_folder(self, layers: int | None = None) -> Path:
-        """Return the folder of a starting point, the deepest by default, its files checked.
+    def student_folder(self, layers: int | Sequence[int] | None = None) -> Path:
+        """Return the folder of a starting point (see `start`), its files checked.
 
         They may change until they are opened: what a stranger's cache holds is read from
         `student_files`.
         """
-        return self._covered_folder(self._start(layers))
+        return self._covered_folder(self._start_folder(layers))
 
     def tokenizer_folder(self) -> Path:
         """Return the folder of the teacher's tokenizer, its files checked."""
         return self._covered_folder(TOKENIZER)
 
-    def student_files(self, layers: int | None = None) -> dict[str, bytes]:
-        """Return the files of a starting point, the deepest by default: the very bytes checked."""
-        return self._covered_files(self._start(layers))
+    def student_files(self, layers: int | Sequence[int] | None = None) -> dict[str, bytes]:
+        """Return the files of a starting point (see `start`): the very bytes checked."""
+        return self._covered_files(self._start_folder(layers))
 
     def tokenizer_files(self) -> dict[str, bytes]:
         """Return the files of the teacher's tokenizer by name: the very bytes checked."""
         return self._covered_files(TOKENIZER)
 
-    def _start(self, layers: int | None) -> str:
-        depths = self.student_depths
-        layers = max(depths, default=0) if layers is None else layers
-        if layers not in depths:
+    def start(self, layers: int | Sequence[int] | None = None) -> Layers:
+        """Choose a starting point.
+
+        Args:
+            layers: How many, or which of the teacher's layers; None takes the deepest start.
+
+        Raises:
+            UsageError: If the cache has none, or several of that depth.
+        """
+        wanted = tuple(layers) if isinstance(layers, Sequence) else layers
+        if wanted is None and self.starts:
+            wanted = len(self.starts[-1])
+        found = [each for each in self.starts if wanted in (each, len(each))]
+        if len(found) != 1:
+            depths = [len(each) for each in self.starts]
+            names = [
+                str(len(each)) if depths.count(len(each)) == 1 else listed(each)
+                for each in found or self.starts
+            ]
             raise UsageError(
                 "--layers",
-                expected=f"one of {', '.join(map(str, depths)) or 'none'} (what {self.root} holds)",
-                found=layers or "no starting point",
+                expected=f"one of {', '.join(names) or 'none'} (what {self.root} holds)",
+                found=(listed(wanted) if isinstance(wanted, tuple) else wanted)
+                or "no starting point",
                 do="choose one of these, or name a model with --student",
             )
-        return f"student_init/{layers}-layers"
+        return found[0]
+
+    def _start_folder(self, layers: int | Sequence[int] | None) -> str:
+        return f"student_init/{start_name(self.start(layers))}"
 
     def _pair_tables(
         self, start: int = 0, stop: int = COUNT_LIMIT

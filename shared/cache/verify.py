@@ -93,7 +93,7 @@ def look(root: str | Path, deep: bool = False) -> Iterator[Reported]:
         *(_shard(folder, record, identity, record in planned) for record in cache.seal.shards),
         *_examples(folder, identity),
         Check(cache.check_alignment, malformed="rows"),
-        *(Check(partial(cache.student_folder, depth)) for depth in cache.student_depths),
+        *(Check(partial(cache.student_folder, layers)) for layers in cache.starts),
         Check(cache.tokenizer_folder),
         Check(partial(_dtypes, cache)),
     ]

@@ -17,8 +17,8 @@ def read_all(root: Path) -> Cache:
     cache.check_alignment()
     for record in cache.pair_records:
         cache.read(record)
-    for depth in cache.student_depths:
-        cache.student_folder(depth)
+    for layers in cache.starts:
+        cache.student_folder(layers)
     cache.tokenizer_folder()
     return cache
 

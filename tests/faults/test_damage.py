@@ -126,7 +126,7 @@ def test_extra_files_are_ignored_and_listed(root: Path) -> None:
     assert [found.harmless for found in verify_cache(root) if extra.name in found.message] == [True]
 
 
-@pytest.mark.parametrize("name", ["tokenizer/extra.json", "student_init/1-layers/weights.bin"])
+@pytest.mark.parametrize("name", ["tokenizer/extra.json", "student_init/layers-0/weights.bin"])
 def test_extra_files_beside_sealed_ones_are_refused(root: Path, name: str) -> None:
     """A loader of models and tokenizers would find them by their names."""
     (root / name).write_bytes(b"{}\n")

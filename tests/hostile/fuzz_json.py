@@ -29,7 +29,7 @@ TEXTS = (
     "__class__",
     "cache.json",
     "examples/train.arrow",
-    "student_init/0-layers/config.json",
+    "student_init/layers-00/config.json",
 )
 BOUNDS = (2**31, 2**32, 2**53, 2**53 + 1, 2**63, 2**64, 10**308, 10**400, 10**4000)
 NUMBERS = (0, 1, 2, -1, *BOUNDS, 0.0, -0.0, 0.5, 1.0, 1e16, 1e308, 5e-324)

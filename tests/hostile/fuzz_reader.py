@@ -75,8 +75,8 @@ def read_everything(root: Path, first: str) -> None:
     for record in cache.pair_records:
         if record.file != first:
             _read_shard(cache, record)
-    for depth in cache.student_depths:
-        cache.student_folder(depth)
+    for layers in cache.starts:
+        cache.student_folder(layers)
     cache.tokenizer_folder()
 
 

@@ -56,7 +56,7 @@ for key, name in PATHS.items():
 FILES = {
     **{key: name.replace("data/", "tokenizer/") for key, name in PATHS.items()},
     "script": "tokenizer/tokenization_bait.py",
-    "pickle": "student_init/1-layers/pytorch_model.bin",
+    "pickle": "student_init/layers-0/pytorch_model.bin",
     "students_up": "student_init/../bait.json",
     "readme": "README.md",
     "deep": "tokenizer/more/bait.json",

@@ -47,14 +47,14 @@ FILES: dict[str, Place] = {
     "shard": first_pair_shard,
     "originals": first_original_shard,
     "tokenizer_file": at("tokenizer/tokenizer.json"),
-    "student_file": at("student_init/1-layers/config.json"),
+    "student_file": at("student_init/layers-0/config.json"),
 }
 FOLDERS: dict[str, Place] = {
     "seals_folder": at("seals"),
     "examples_folder": at("examples"),
     "data_folder": at("data"),
     "tokenizer_folder": at("tokenizer"),
-    "student_folder": at("student_init/1-layers"),
+    "student_folder": at("student_init/layers-0"),
     "students_folder": at("student_init"),
 }
 

@@ -189,7 +189,7 @@ def config_of_many_keys(root: Path, bait: Path) -> None:
 @student("config_of_shared_layers", UNSAFE)
 def config_of_shared_layers(root: Path, bait: Path) -> None:
     """ALBERT's layers share their weights: they cost time, but no tensors."""
-    files = student_start(tiny_model("albert"), 1)
+    files = student_start(tiny_model("albert"), (0,))
     sign(root, {f"{START}/{name}": content for name, content in files.items()})
     edit_json(root, CONFIG, {"num_hidden_layers": 100_000})
 
@@ -197,7 +197,7 @@ def config_of_shared_layers(root: Path, bait: Path) -> None:
 @student("config_of_positions_by_formula")
 def config_of_positions_by_formula(root: Path, bait: Path) -> None:
     """DistilBERT computes them one by one, in Python."""
-    files = student_start(tiny_model("distilbert"), 1)
+    files = student_start(tiny_model("distilbert"), (0,))
     sign(root, {f"{START}/{name}": content for name, content in files.items()})
     data = (root / WEIGHTS).read_bytes()
     tensors = safetensors.numpy.load(data)

@@ -10,7 +10,7 @@ from typing import Any
 from tests.hostile.registry import Hostile, Spoil
 from tests.hostile.sign import sign
 
-START, TOKENIZER = "student_init/1-layers", "tokenizer"
+START, TOKENIZER = "student_init/layers-0", "tokenizer"
 CONFIG, WEIGHTS = f"{START}/config.json", f"{START}/model.safetensors"
 TOKENIZER_CONFIG, VOCABULARY = f"{TOKENIZER}/tokenizer_config.json", f"{TOKENIZER}/tokenizer.json"
 UNSAFE, MALFORMED, MODEL = "UnsafeFileError", "MalformedError", "ModelError"

@@ -90,7 +90,7 @@ def deep_made(seal: dict[str, Any]) -> None:
 
 def file_of_5000_digits(seal: dict[str, Any]) -> None:
     """A starting point of as many layers: more digits than Python turns into an integer."""
-    entry = {"path": f"student_init/{'1' * 5000}-layers/config.json", "bytes": 3}
+    entry = {"path": f"student_init/layers-{'1' * 5000}/config.json", "bytes": 3}
     seal["files"] = [*seal["files"], {**entry, "sha256": "0" * 64}]
     seal["files"].sort(key=lambda file: str(file["path"]))
 

@@ -31,11 +31,11 @@ PAIRS, MORE_PAIRS = 16, 32
 LIMIT_S = 20
 FOLDERS = (
     *("data", "commits", "seals", "runs", "examples", "tokenizer", "student_init"),
-    *("student_init/1-layers", "quarantine", "quarantine/commits", "quarantine/data"),
+    *("student_init/layers-0", "quarantine", "quarantine/commits", "quarantine/data"),
 )
 FILES = (
     *("README.md", "MANIFEST.json", "cache.json", "examples/train.arrow"),
-    *("tokenizer/tokenizer.json", "student_init/1-layers/config.json"),
+    *("tokenizer/tokenizer.json", "student_init/layers-0/config.json"),
     *("commits/pairs-000000000.json", "commits/pairs-000000016.json"),
 )
 FIRST = ("data/pairs-*", "seals/*")  # a glob: the first one that it finds

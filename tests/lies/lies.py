@@ -18,7 +18,7 @@ from mixkd.shared.examples import Ragged
 from tests.hostile.sign import sign
 from tests.lies.story import Story
 
-START = "student_init/1-layers"
+START = "student_init/layers-0"
 ALL: dict[str, Lie] = {}
 
 

@@ -72,7 +72,7 @@ def result(method: str, metrics: dict[str, float], seconds: float) -> TrainResul
         best_epoch=BestEpoch("validation/accuracy", 1, validation),
         teacher=validation,
         history=(Epoch(1, validation),),
-        student=StudentFacts("the cache's 1-layers", "bert", 11, ("0", "1")),
+        student=StudentFacts("the teacher's layers 0", "bert", 11, ("0", "1")),
         seconds=seconds,
         steps=1,
         mixes_trained=0,

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mixkd.shared.cache.starts import start_name
 from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import MaskRule
 from mixkd.shared.models.checkpoint import checkpoint_sha256
 from mixkd.shared.models.locate import Checkpoint, locate
 from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
-from mixkd.teacher_cache.starts import student_start
+from mixkd.teacher_cache.starts import choose_starts, student_start
 from mixkd.teacher_cache.teacher import Teacher
 from tests import caches
 from tests.miniature import label_names, read_texts, tiny_data
@@ -31,7 +32,7 @@ def make_cache(
     mask: MaskRule = "union",
     text: bool = True,
     shard_format: str = "arrow",
-    starts: tuple[int, ...] = (1,),
+    starts: tuple[int | tuple[int, ...], ...] = (1,),
     data_seed: int = 0,
     names: tuple[str, ...] | None = None,
 ) -> Path:
@@ -45,9 +46,9 @@ def make_cache(
     model = Teacher.load(checkpoint, tuple(range(classes)), mask=mask, max_length=64, device="cpu")
     saved = tokenizer_files(load_tokenizer(checkpoint))
     files = {f"tokenizer/{name}": data for name, data in saved.items()}
-    for layers in starts:
+    for layers in choose_starts(model.model, starts, ["first"]):
         for name, content in student_start(model.model, layers).items():
-            files[f"student_init/{layers}-layers/{name}"] = content
+            files[f"student_init/{start_name(layers)}/{name}"] = content
     made = caches.job(
         root,
         examples,

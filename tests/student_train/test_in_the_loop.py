@@ -76,7 +76,7 @@ def with_teacher_in_the_loop(root: Path, teacher_folder: Path, method: str) -> l
     labels = {name: number for number, name in names.items()}
     torch.manual_seed(SEED)
     student = AutoModelForSequenceClassification.from_pretrained(
-        root / "student_init" / "1-layers", id2label=names, label2id=labels
+        root / "student_init" / "layers-0", id2label=names, label2id=labels
     )
     teacher = AutoModelForSequenceClassification.from_pretrained(teacher_folder).eval()
     decayed = [p for p in student.parameters() if p.ndim > 1]

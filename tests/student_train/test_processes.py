@@ -56,7 +56,7 @@ def test_the_losses_and_gradients_of_all_processes_add_up(cache: Path, world: in
 def without_dropout(cache: Path, folder: Path) -> Path:
     """The cache's start with dropout switched off: noise is each process's own."""
     folder.mkdir()
-    for file in (cache / "student_init" / "1-layers").iterdir():
+    for file in (cache / "student_init" / "layers-0").iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     config = json.loads((folder / "config.json").read_text())
     config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}

@@ -53,7 +53,7 @@ def edit(file: Path, **changes: Any) -> None:
 def start(cache: Path, tmp_path: Path) -> Path:
     """A copy of the cache's starting point, to be spoilt."""
     folder = tmp_path / "start"
-    shutil.copytree(cache / "student_init" / "1-layers", folder)
+    shutil.copytree(cache / "student_init" / "layers-0", folder)
     return folder
 
 

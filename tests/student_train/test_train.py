@@ -469,7 +469,24 @@ def test_depths_that_the_cache_has_not(pair_cache: Path, tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"--layers: expected one of 1, 2 .* found 5"):
         train(options(pair_cache, tmp_path / "student", layers=5))
     metrics = train(options(pair_cache, tmp_path / "student", epochs=1))
-    assert metrics is not None and metrics.student.start == "the cache's 2-layers"
+    assert metrics is not None and metrics.student.start == "the teacher's layers 0, 1"
+
+
+def test_a_start_of_chosen_layers(good_teacher: Path, tmp_path: Path) -> None:
+    """Which layers it was is said by the result, and a resumed run begins with the same."""
+    from tests.student_train.caches import make_cache
+
+    made = make_cache(tmp_path / "cache", good_teacher, starts=((0,), (1,)))
+    found = {
+        layers: train(options(made, tmp_path / f"student-{layers[0]}", layers=layers, epochs=1))
+        for layers in ((0,), (1,))
+    }
+    for (layer,), metrics in found.items():
+        assert metrics is not None and metrics.settings.layers == str(layer)
+        assert metrics.student.start == f"the teacher's layers {layer}"
+    assert weights(tmp_path / "student-0").keys() == weights(tmp_path / "student-1").keys()
+    with pytest.raises(UsageError, match=r"--layers: expected one of 0, 1 .* found 1;"):
+        train(options(made, tmp_path / "other", layers=1))
 
 
 def test_a_tracker_that_is_not_there(cache: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from mixkd.shared.mixup import MASK_RULES
 from mixkd.shared.models.locate import Checkpoint
 from mixkd.shared.models.quietly import quiet
 from mixkd.shared.models.tokenizer import load_tokenizer, tokenizer_files
-from mixkd.teacher_cache.starts import student_depths, student_start
+from mixkd.teacher_cache.starts import choose_starts, student_start
 from mixkd.teacher_cache.teacher import Teacher
 from tests.miniature import ENCODERS, tiny_model
 from tests.numpy_caches import pair_table
@@ -53,7 +53,7 @@ def test_a_model_in_memory_scores_and_starts_students_as_its_files_do(
         assert teacher.pad_id == loaded.pad_id
         batch = examples.mixes(PAIRS, teacher.pad_id)
         np.testing.assert_array_equal(teacher.score(batch), loaded.score(batch))
-    assert student_start(teacher.model, 1) == student_start(loaded.model, 1)
+    assert student_start(teacher.model, (0,)) == student_start(loaded.model, (0,))
 
 
 def test_the_order_of_labels_may_be_given(tmp_path: Path) -> None:
@@ -118,17 +118,17 @@ def test_any_module_that_passes_the_probe_is_a_teacher(tmp_path: Path) -> None:
         expected = Bag()(torch.ones_like(ids), ids).logits
     actual = teacher.score(examples.originals([2], teacher.pad_id))
     np.testing.assert_allclose(actual, expected.numpy(), rtol=1e-5)
-    assert student_depths(teacher.model, ()) == ()
+    assert choose_starts(teacher.model, ()) == ()
     for requested in (None, [1]):
         with pytest.raises(ModelError, match=r"Bag: .*no number of layers.*--student-layers none"):
-            student_depths(teacher.model, requested)
+            choose_starts(teacher.model, requested)
 
 
 def test_a_module_of_ones_own_class_starts_no_students(tmp_path: Path) -> None:
     model = Bag()
     model.config.num_hidden_layers = 1
     with pytest.raises(ModelError, match=r"Bag: .*a class of its own; use --student-layers none"):
-        student_start(model, 1)
+        student_start(model, (0,))
 
 
 def test_a_module_that_does_not_pass_the_probe_is_refused(tmp_path: Path) -> None:

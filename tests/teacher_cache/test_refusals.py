@@ -65,7 +65,7 @@ def test_another_cache_is_refused_before_the_teacher_loads(
 
 @pytest.mark.parametrize(
     "name",
-    ["examples/train.arrow", "tokenizer/tokenizer.json", "student_init/1-layers/*.safetens*"],
+    ["examples/train.arrow", "tokenizer/tokenizer.json", "student_init/layers-0/*.safetens*"],
 )
 def test_a_damaged_cache_is_not_extended(
     options: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch

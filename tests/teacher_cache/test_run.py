@@ -31,7 +31,7 @@ def test_a_build_says_what_it_did(options: dict[str, Any]) -> None:
     assert (found["originals"], found["pairs"]) == (72, 100)
     assert found["run"]["rows"] == 172
     assert found["scores"]["validation"]["accuracy"] > 0.9
-    assert list(found["student_layers"]) == [1]
+    assert [list(layers) for layers in found["starts"]] == [[0]]
     assert sum(b["pairs"] for b in found["mixing"]) == 100
     assert verify_cache(options["out"], deep=True) == []
 

@@ -15,6 +15,7 @@ import pytest
 from mixkd.shared.cache.codecs.base import columns_equal
 from mixkd.shared.cache.folder import CacheFolder, original_keys
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.starts import layers_of
 from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import (
     AlignmentError,
@@ -113,12 +114,29 @@ def test_original_keys() -> None:
 
 def test_folders_of_models(whole: Path) -> None:
     cache = Cache.open(whole)
-    assert cache.student_depths == (1, 2)
-    assert cache.student_folder().name == "2-layers"
-    assert cache.student_folder(1).name == "1-layers"
+    assert cache.starts == ((0,), (0, 1))
+    assert cache.student_folder().name == "layers-0-1"
+    assert cache.student_folder(1).name == "layers-0"
     assert cache.tokenizer_folder() == whole / "tokenizer"
     with pytest.raises(UsageError, match=r"--layers: expected one of 1, 2 .* found 3"):
         cache.student_folder(3)
+
+
+def test_several_starts_of_one_depth(tmp_path: Path) -> None:
+    """A depth that does not tell which is meant is refused, with what would."""
+    starts = ("layers-0", "layers-0-1-2", "layers-0-2-5")
+    files = {f"student_init/{name}/config.json": b"{}\n" for name in starts}
+    made = sealed(tmp_path / "cache", files={"tokenizer/tokenizer.json": b"{}\n", **files})
+    cache = Cache.open(made)
+    assert cache.starts == ((0,), (0, 1, 2), (0, 2, 5))
+    assert cache.start(1) == (0,)
+    assert cache.start([0, 2, 5]) == (0, 2, 5)
+    assert cache.student_folder((0, 1, 2)).name == "layers-0-1-2"
+    for ambiguous in (3, None):
+        with pytest.raises(UsageError, match=r"--layers: expected one of 0-1-2, 0-2-5 .* found 3"):
+            cache.start(ambiguous)
+    with pytest.raises(UsageError, match=r"expected one of 1, 0-1-2, 0-2-5 .* found 0-1"):
+        cache.start((0, 1))
 
 
 def test_files_of_models(root: Path) -> None:
@@ -180,7 +198,7 @@ def read(root: Path, name: str) -> None:
     elif name.startswith("tokenizer/"):
         cache.tokenizer_folder()
     elif name.startswith("student_init/"):
-        cache.student_folder(int(Path(name).parts[1].removesuffix("-layers")))
+        cache.student_folder(layers_of(Path(name).parts[1]))
 
 
 def names(root: Path) -> list[str]:
@@ -229,7 +247,7 @@ def test_a_shard_is_checked_at_each_reading(root: Path) -> None:
         cache.read(record)
 
 
-@pytest.mark.parametrize("name", ["tokenizer/more.json", "student_init/1-layers/model.bin"])
+@pytest.mark.parametrize("name", ["tokenizer/more.json", "student_init/layers-0/model.bin"])
 def test_a_file_that_the_seal_does_not_name(root: Path, name: str) -> None:
     (root / name).write_bytes(b"{}\n")
     with pytest.raises(MalformedError, match=f"{Path(name).parent}: expected the files"):

@@ -184,7 +184,7 @@ def test_damage_beyond_the_seal_is_found(cache: Path, damage: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["examples/train.arrow", "tokenizer/tokenizer.json", "student_init/1-layers/config.json"],
+    ["examples/train.arrow", "tokenizer/tokenizer.json", "student_init/layers-0/config.json"],
 )
 def test_what_no_build_makes_again_is_named(cache: Path, name: str) -> None:
     content = (cache / name).read_bytes()

@@ -54,8 +54,8 @@ def test_what_a_seal_says(tmp_path: Path) -> None:
         "cache.json",
         "examples/train.arrow",
         "examples/validation.arrow",
-        "student_init/1-layers/config.json",
-        "student_init/2-layers/config.json",
+        "student_init/layers-0-1/config.json",
+        "student_init/layers-0/config.json",
         "tokenizer/tokenizer.json",
     ]
     cache = Cache.open(made.root)
@@ -102,7 +102,7 @@ def test_of_equally_long_seals_every_builder_publishes_the_same(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "change", "found"),
     [
-        ("student_init/2-layers/config.json", lambda file: file.write_bytes(b"{}\n"), "3 bytes"),
+        ("student_init/layers-0-1/config.json", lambda file: file.write_bytes(b"{}\n"), "3 bytes"),
         ("tokenizer/tokenizer.json", lambda file: file.unlink(), "none"),
         ("tokenizer/more.json", lambda file: file.write_bytes(b"{}\n"), "one that it does not"),
     ],
@@ -217,7 +217,7 @@ def test_a_record_of_another_cache(tmp_path: Path) -> None:
 def test_files_that_no_reader_uses_are_not_covered(tmp_path: Path) -> None:
     made = job(tmp_path / "cache", 20)
     build(made, Scorer(), accept)
-    for name in ("tokenizer/code.py", "tokenizer/x.json.tmp-0123", "student_init/1-layers/.json"):
+    for name in ("tokenizer/code.py", "tokenizer/x.json.tmp-0123", "student_init/layers-0/.json"):
         (made.root / name).write_bytes(b"{}\n")
     files = [file.path for file in seal(made.root).files]
     assert not [name for name in files if "code" in name or "tmp" in name or "/." in name]

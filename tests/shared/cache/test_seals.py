@@ -118,7 +118,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "covered hidden": (last_file("tokenizer/.json"), r"at `\$\.files\[5\]\.path`"),
     "covered code": (last_file("tokenizer/tokenization.py"), r"at `\$\.files\[5\]\.path`"),
     "covered pickle": (
-        last_file("student_init/1-layers/pytorch_model.bin"),
+        last_file("student_init/layers-0/pytorch_model.bin"),
         r"at `\$\.files\[5\]\.path`",
     ),
     "covered newline": (last_file("tokenizer/x.json\n"), r"at `\$\.files\[5\]\.path`"),

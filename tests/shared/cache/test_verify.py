@@ -58,7 +58,7 @@ def test_examples_that_are_not_those_of_the_identity(root: Path) -> None:
     assert f"{name}: expected sha256" in messages(root)
 
 
-@pytest.mark.parametrize("folder", ["tokenizer", "student_init/1-layers"])
+@pytest.mark.parametrize("folder", ["tokenizer", "student_init/layers-0"])
 def test_files_that_a_loader_would_find(root: Path, folder: str) -> None:
     (root / folder / "more.json").write_bytes(b"{}\n")
     assert f"{folder}: expected the files" in messages(root)
