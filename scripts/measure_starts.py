@@ -110,7 +110,8 @@ def measure(task: Task, data: Path, name: str, encoder: Path, work: Path) -> Non
                 continue
             layers = ["--layers", listed(layers_by(rule, depth // 2, depth)), "--seed", str(seed)]
             length = ["--epochs", str(size.student_epochs), "--batch-size", "16"]
-            rate = ["--learning-rate", "1e-4", "--method", "kd"]
+            rate = ["--learning-rate", "1e-4", "--method", "kd", "--keep", "last"]
+            length += ["--eval-steps", str(-(-size.student_rows // 16))]  # after each epoch
             out = ["--cache", str(shards), "--out", str(student), "--resume"]
             run("student_train", *layers, *length, *rate, *out)
 
@@ -161,8 +162,10 @@ def table(work: Path) -> Iterator[str]:
     yield ""
     for encoder, pairs in differences.items():
         early, late = ([pair[k] for pair in pairs] for k in (0, 1))
-        yield f"{encoder}: spread minus first, {len(pairs)} pairs: after {EARLY} epochs "
-        yield f"{spread(early, error=True)}, at the end {spread(late, error=True)} (standard error)"
+        yield (
+            f"{encoder}: spread minus first, {len(pairs)} runs each: after {EARLY} epochs "
+            f"{spread(early, error=True)}, at the end {spread(late, error=True)} (standard error)"
+        )
 
 
 def students(place: Path, rule: str) -> list[TrainResult]:
@@ -173,7 +176,7 @@ def students(place: Path, rule: str) -> list[TrainResult]:
 def score(result: TrainResult, epoch: int | None) -> float:
     """Return the headline metric after an epoch, or after the last."""
     found = result.history[-1 if epoch is None else epoch - 1]
-    return found.validation["validation"][result.metric]
+    return found.metrics["validation"][result.metric]
 
 
 def spread(values: Sequence[float], error: bool = False) -> str:

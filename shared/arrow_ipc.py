@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from mixkd.shared.content import Content
 from mixkd.shared.errors import UnsafeFileError, malformed_table
 
 MAGIC = b"ARROW1"
@@ -21,11 +22,21 @@ FOOTER_LIMIT_BYTES = 64 * 1024
 
 
 def encode_batch(batch: pa.RecordBatch) -> bytes:
-    """Write an IPC *file*: a stream cut at a batch boundary would read as complete."""
+    """Return an IPC *file*: a stream cut at a batch boundary would read as complete."""
     sink = pa.BufferOutputStream()
+    write_batch(batch, sink)
+    return bytes(sink.getvalue())
+
+
+def write_batch(batch: pa.RecordBatch, sink: Any) -> None:
+    """Write an IPC file into a sink, from the batch's own buffers."""
     with pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return bytes(sink.getvalue())
+
+
+def content_of(batch: pa.RecordBatch) -> Content:
+    """Return the IPC file of a batch as content that is written from the batch's own buffers."""
+    return Content.of(lambda sink: write_batch(batch, pa.PythonFile(sink, "w")))
 
 
 def decode_batch(
@@ -34,6 +45,7 @@ def decode_batch(
     rows: int,
     where: object,
     body_bytes: int | None = None,
+    nulls: bool = False,
 ) -> pa.RecordBatch:
     """Decode the one record batch of an IPC file, without copying it.
 
@@ -42,6 +54,7 @@ def decode_batch(
         schemas: The schemas that are allowed, exactly, metadata included.
         rows: The exact number of rows.
         body_bytes: The exact size of the batch's body, where the schema fixes it.
+        nulls: Whether values may be missing.
 
     Raises:
         MalformedError, UnsafeFileError: If the file is anything else.
@@ -71,7 +84,7 @@ def decode_batch(
         IndexError,
     ) as error:
         raise malformed_table(where, "an Arrow IPC file", str(error).split("\n")[0][:120]) from None
-    if any(_null_count(column) for column in batch.columns):
+    if not nulls and any(_null_count(column) for column in batch.columns):
         raise malformed_table(where, "no nulls", "nulls")
     return batch
 

@@ -7,13 +7,19 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mixkd.shared.errors import MixkdError, printable
+from mixkd.shared.help import SETTINGS, format_example
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -28,8 +34,10 @@ class Layers(click.ParamType[Any]):
     name = "N|N-N-…"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int | tuple[int, ...]:
-        if isinstance(value, int | tuple):
+        if isinstance(value, int):
             return value
+        if isinstance(value, tuple):  # as a file gives them
+            return tuple(map(int, value))
         parts = value.split("-")
         if not all(part.isdecimal() and len(part) < 10 for part in parts):
             self.fail(f"expected a depth, such as 3, or layers, such as 0-2-5, found {value!r}")
@@ -37,18 +45,83 @@ class Layers(click.ParamType[Any]):
         return numbers if len(numbers) > 1 else numbers[0]
 
 
+class _Stderr(logging.StreamHandler[Any]):
+    """Writes to what standard error is at the time: a bar takes its place to show lines above."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def main(command: click.Command) -> None:
     """Run a click command as a process: exit 0 done, 1 a named failure, 2 wrong usage, 130 and 143
     interrupted. `--debug` anywhere shows tracebacks."""
     debug = "--debug" in sys.argv[1:]
-    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING, force=True)
+    logging.basicConfig(
+        format="%(message)s", handlers=[_Stderr()], level=logging.WARNING, force=True
+    )
     logging.getLogger("mixkd").setLevel(logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a terminal cannot show is escaped, as on stderr: a label's name must stop no run.
         sys.stdout.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminate)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    sys.exit(_exit_code(lambda: command(arguments, standalone_mode=False), debug))
+    # The name is given: completion asks for it in the environment, however the tool was started.
+    started = partial(command, arguments, prog_name=command.name, standalone_mode=False)
+    sys.exit(_exit_code(started, debug))
+
+
+class DefaultGroup(click.Group):
+    """A group whose first argument may be one of its default command.
+
+    An option is, but for `--help` and the group's own; a word that is no command is where the
+    default command takes words.
+
+    Args:
+        default: The name of the command.
+    """
+
+    def __init__(self, *arguments: Any, default: str, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.default = default
+        self.context_settings = {**SETTINGS, **self.context_settings}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and self._is_the_defaults(ctx, args[0]):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def _is_the_defaults(self, ctx: click.Context, word: str) -> bool:
+        if word.startswith("-"):
+            own = {*ctx.help_option_names, *(flag for param in self.params for flag in param.opts)}
+            return word not in own
+        takes_words = any(isinstance(p, click.Argument) for p in self.commands[self.default].params)
+        return takes_words and word not in self.commands
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        format_example(self.epilog, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the group's words, and options of the default command."""
+        items = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            default = self.commands[self.default]
+            with default.make_context(self.default, [], ctx, resilient_parsing=True) as inner:
+                items += default.shell_complete(inner, incomplete)
+        return list({item.value: item for item in items}.values())
+
+
+@contextmanager
+def stopping(kept: Callable[[], str]) -> Iterator[None]:
+    """Say what is true of a run that a signal ends in the block.
+
+    Args:
+        kept: Says what there is of the run now, and what continues it.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as error:
+        raise type(error)(kept()) from None
 
 
 def shown(lines: list[str]) -> str:
@@ -65,16 +138,11 @@ def _exit_code(run: Callable[[], Any], debug: bool) -> int:
         return error.exit_code
     except MixkdError as error:
         return _failed(str(error), error.exit_code, debug)
-    except (KeyboardInterrupt, click.Abort):
-        return _failed(
-            "interrupted; what was committed or saved stays, and can be continued",
-            INTERRUPTED,
-            debug,
-        )
-    except Terminated:
-        return _failed(
-            "terminated; what was committed or saved stays, and can be continued", TERMINATED, debug
-        )
+    except (KeyboardInterrupt, click.Abort) as error:
+        cause = error.__cause__ or error  # click turns the one into the other
+        return _failed("; ".join(("interrupted", *map(str, cause.args))), INTERRUPTED, debug)
+    except Terminated as error:
+        return _failed("; ".join(("terminated", *map(str, error.args))), TERMINATED, debug)
     except BrokenPipeError:
         # The reader of stdout went away (| head): nothing is left to say. 1, as click exits then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

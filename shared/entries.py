@@ -13,10 +13,13 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mixkd.shared import files
-from mixkd.shared.errors import DiskError, UnsafeFileError
+from mixkd.shared.content import Content
+from mixkd.shared.errors import DamagedFileError, DiskError, UnsafeFileError
 
 TEMPORARY_MARK = ".tmp-"
 CLAIM_MARK = ".claim"
@@ -43,7 +46,7 @@ class OpenFolder:
         """Make the names in it durable, whoever put them there."""
         os.fsync(self.descriptor)
 
-    def replace(self, name: str, data: bytes, check: Check | None) -> None:
+    def replace(self, name: str, data: bytes | Content, check: Check | None) -> None:
         """Put a file in place of whatever has the name."""
         self._put(name, data, check, self._rename)
         self.sync()
@@ -58,6 +61,16 @@ class OpenFolder:
             existing = files.read(self.path, name, limit_bytes=limit_bytes)
         self.sync()  # also for what another one linked and may not have synced yet
         return existing
+
+    def create_large(self, name: str, content: Content) -> bool:
+        """Create a file exclusively; say whether the file of that name now has the content."""
+        try:
+            self._put(name, content, None, self._link)
+            same = True
+        except FileExistsError:
+            same = self._has_content(name, content)
+        self.sync()
+        return same
 
     def move(self, name: str, other: OpenFolder, other_name: str) -> None:
         """Rename anything into another folder, durably in both."""
@@ -139,7 +152,11 @@ class OpenFolder:
             return None
 
     def _put(
-        self, name: str, data: bytes, check: Check | None, put: Callable[[str, str], None]
+        self,
+        name: str,
+        data: bytes | Content,
+        check: Check | None,
+        put: Callable[[str, str], None],
     ) -> None:
         """Write a temporary file and `put` it in place, whatever happens to it in between.
 
@@ -155,18 +172,16 @@ class OpenFolder:
                 if not isinstance(error, FileNotFoundError) or attempt == ATTEMPTS:
                     raise
 
-    def _written(self, name: str, data: bytes, check: Check | None) -> str:
+    def _written(self, name: str, data: bytes | Content, check: Check | None) -> str:
         """Write a temporary file for `name`: synced, read back and checked."""
         temporary = temporary_name(name)
         try:
             descriptor = os.open(temporary, AS_NEW_FILE, 0o666, dir_fd=self.descriptor)
             try:
-                rest = memoryview(data)
-                while rest:
-                    written = os.write(descriptor, rest)
-                    if not written:
-                        raise OSError(errno.EIO, "nothing was written")
-                    rest = rest[written:]
+                if isinstance(data, Content):
+                    data.write_to(partial(_write, descriptor))
+                else:
+                    _write(descriptor, data)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -176,19 +191,36 @@ class OpenFolder:
             raise
         return temporary
 
-    def _read_back(self, name: str, temporary: str, data: bytes, check: Check | None) -> None:
+    def _has_content(self, name: str, content: Content) -> bool:
+        size_bytes = content.size_bytes
+        try:
+            found = files.sha256(self.path, name, limit_bytes=size_bytes, size_bytes=size_bytes)
+        except DamagedFileError:  # of a different size
+            return False
+        return found == content.sha256
+
+    def _read_back(
+        self, name: str, temporary: str, data: bytes | Content, check: Check | None
+    ) -> None:
+        if isinstance(data, Content):
+            if not self._has_content(temporary, data):
+                raise self._other_bytes(name, data.size_bytes, "other bytes")
+            return
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with os.fdopen(os.open(temporary, flags, dir_fd=self.descriptor), "rb") as stream:
             actual = stream.read()
         if actual != data:
-            raise DiskError(
-                self.path / name,
-                expected=f"the {len(data)} bytes that were written",
-                found=f"{len(actual)} other bytes when they were read back",
-                do="check the disk; nothing was committed",
-            )
+            raise self._other_bytes(name, len(data), f"{len(actual)} other bytes")
         if check is not None:
             check(actual)
+
+    def _other_bytes(self, name: str, size_bytes: int, found: str) -> DiskError:
+        return DiskError(
+            self.path / name,
+            expected=f"the {size_bytes} bytes that were written",
+            found=f"{found} when they were read back",
+            do="check the disk; nothing was committed",
+        )
 
     def _rename(self, temporary: str, name: str) -> None:
         try:
@@ -223,6 +255,15 @@ class OpenFolder:
             os.replace(name, other_name, src_dir_fd=self.descriptor, dst_dir_fd=other.descriptor)
         finally:
             other.remove(claim)
+
+
+def _write(descriptor: int, data: Any) -> None:
+    rest = memoryview(data)
+    while rest:
+        written = os.write(descriptor, rest)
+        if not written:
+            raise OSError(errno.EIO, "nothing was written")
+        rest = rest[written:]
 
 
 @contextmanager

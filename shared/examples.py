@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mixkd.shared.arrow_ipc import decode_batch, encode_batch
+from mixkd.shared.arrow_ipc import content_of, decode_batch, encode_batch
+from mixkd.shared.content import Content
 from mixkd.shared.errors import MalformedError
 from mixkd.shared.metrics import REGRESSION
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.pairs import PairTable
 
 Array = npt.NDArray[Any]
+ROWS_AT_ONCE = 2**14  # as objects of Python
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,41 @@ class Ragged:
         return padded
 
 
+class Growing:
+    """Rows that are added batch by batch, in buffers that grow in place: there is no second copy
+    of all of them when the last one is known."""
+
+    def __init__(self, dtype: npt.DTypeLike) -> None:
+        self._dtype = np.dtype(dtype)
+        self._flat = bytearray()
+        self._lengths = bytearray()
+
+    def add(self, rows: Sequence[Sequence[int]]) -> None:
+        """Add rows of numbers."""
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        flat = np.fromiter(chain.from_iterable(rows), self._dtype, int(lengths.sum()))
+        self._lengths += lengths.tobytes()
+        self._flat += flat.tobytes()
+
+    def ragged(self) -> Ragged:
+        """Return the rows, over the buffers themselves: nothing can be added any more."""
+        lengths = np.frombuffer(self._lengths, np.int64)
+        offsets = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        return Ragged(np.frombuffer(self._flat, self._dtype), offsets)
+
+
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """One labelled split, row number = example id.
+    """One split, row number = example id.
 
     Attributes:
         input_ids: int32 rows, special tokens included, truncated, not padded.
         token_type_ids: int8 rows, or None where the teacher uses none.
-        labels: int64 [n] class numbers, or float32 [n] for regression.
+        labels: int64 [n] class numbers, or float32 [n] for regression. A row of train may have
+            none: -1, or NaN for regression.
         text_a, text_b: pyarrow string arrays of the source texts; None where left out or absent.
+        kept: Further columns of the data, where some are to be kept; they have a file of their own.
     """
 
     input_ids: Ragged
@@ -67,9 +96,15 @@ class Examples:
     labels: Array
     text_a: pa.Array | None = None
     text_b: pa.Array | None = None
+    kept: pa.RecordBatch | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def labelled(self) -> npt.NDArray[np.bool_]:
+        """Whether each example has a label, bool [n]."""
+        return has_label(self.labels)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
@@ -110,9 +145,16 @@ class Examples:
 
     def to_bytes(self) -> bytes:
         """Return the Arrow IPC file of this split (columns: `docs/format.md`)."""
+        return encode_batch(self._batch())
+
+    def content(self) -> Content:
+        """Return the same file as content that is written from the columns' own buffers."""
+        return content_of(self._batch())
+
+    def _batch(self) -> pa.RecordBatch:
         present = {name: column for name, column in self.columns().items() if column is not None}
         schema = _schema(list(present), self.labels.dtype == np.float32)
-        return encode_batch(pa.record_batch(list(present.values()), schema=schema))
+        return pa.record_batch(list(present.values()), schema=schema)
 
     @classmethod
     def from_bytes(cls, data: Any, rows: int, problem_type: str, where: object) -> Examples:
@@ -138,9 +180,9 @@ class Examples:
             text_b=columns.get("text_b"),
         )
 
-    def check_values(self, classes: int, max_length: int, where: object) -> None:
+    def check_values(self, classes: int, max_length: int, labelled: int, where: object) -> None:
         """Refuse what no builder writes: empty or too long rows, negative ids, labels outside the
-        classes."""
+        classes, more or fewer rows with a label than `labelled`."""
         flat, labels, types = self.input_ids.flat, self.labels, self.token_type_ids
         problems = {
             "tokens in every example": bool((self.lengths < 1).any()),
@@ -150,9 +192,10 @@ class Examples:
             and not (
                 np.array_equal(types.offsets, self.input_ids.offsets) and (types.flat >= 0).all()
             ),
-            "finite labels": not np.isfinite(labels).all(),
-            f"labels in [0, {classes - 1}]": labels.dtype == np.int64
-            and not ((labels >= 0) & (labels < classes)).all(),
+            "finite labels": bool(np.isinf(labels).any()),
+            f"labels in [0, {classes - 1}], or -1 for none": labels.dtype == np.int64
+            and not ((labels >= -1) & (labels < classes)).all(),
+            f"{labelled} examples with a label, of {len(self)}": self.labelled.sum() != labelled,
         }
         for expected, wrong in problems.items():
             if wrong:
@@ -183,18 +226,26 @@ class Examples:
         """Digest the ordered (texts, label); None where the texts were left out."""
         if self.text_a is None:
             return None
-        columns = [column.to_pylist() for column in (self.text_a, self.text_b) if column]
-        return texts_sha256(zip(*columns, strict=True), self.labels)
+        columns = (self.text_a,) if self.text_b is None else (self.text_a, self.text_b)
+        return texts_sha256(columns, self.labels)
 
 
-def texts_sha256(texts: Iterable[tuple[str, ...]], labels: Array) -> str:
+def has_label(labels: Array) -> npt.NDArray[np.bool_]:
+    """Tell which labels are there, bool [n]: -1 and, for regression, NaN say that there is none."""
+    found: npt.NDArray[np.bool_] = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
+    return found
+
+
+def texts_sha256(columns: Sequence[pa.StringArray], labels: Array) -> str:
     """Digest the ordered (texts, label): per text a uint32 length in bytes and its UTF-8."""
     digest = hashlib.sha256()
-    for row, parts in enumerate(texts):
-        for part in parts:
-            encoded = part.encode()
-            digest.update(len(encoded).to_bytes(4, "little") + encoded)
-        digest.update(_little_endian(labels[row : row + 1]))
+    for start in range(0, len(labels), ROWS_AT_ONCE):
+        rows = [column.slice(start, ROWS_AT_ONCE).to_pylist() for column in columns]
+        for row, parts in enumerate(zip(*rows, strict=True), start):
+            for part in parts:
+                encoded = part.encode()
+                digest.update(len(encoded).to_bytes(4, "little") + encoded)
+            digest.update(_little_endian(labels[row : row + 1]))
     return digest.hexdigest()
 
 

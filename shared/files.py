@@ -70,13 +70,13 @@ def read(root: Path, name: str, *, limit_bytes: int, size_bytes: int | None = No
     return data
 
 
-def mapped(root: Path, name: str, *, limit_bytes: int, size_bytes: int) -> mmap.mmap:
-    """Map a file of exactly `size_bytes`, more than 0, into memory, for reading."""
+def mapped(root: Path, name: str, *, limit_bytes: int, size_bytes: int | None = None) -> mmap.mmap:
+    """Map a file that is not empty, of exactly `size_bytes` if given, into memory for reading."""
     with opened(root, name) as descriptor:
-        _checked_size(descriptor, root / name, limit_bytes, size_bytes)
-        if size_bytes == 0:
+        size = _checked_size(descriptor, root / name, limit_bytes, size_bytes)
+        if size == 0:
             raise _damaged(root / name, "content", "an empty file")
-        return mmap.mmap(descriptor, size_bytes, access=mmap.ACCESS_READ)
+        return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
 
 
 def sha256(root: Path, name: str, *, limit_bytes: int, size_bytes: int) -> str:

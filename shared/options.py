@@ -9,6 +9,9 @@ from mixkd.shared.errors import UsageError
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
+# The names that `transformers.get_scheduler` has for them.
+Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
+SCHEDULERS: tuple[Scheduler, ...] = ("linear", "cosine", "constant", "constant_with_warmup")
 LARGEST = 2**53  # the largest whole number that every reader of JSON takes exactly
 
 

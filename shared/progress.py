@@ -1,16 +1,30 @@
-"""Progress with rate and time left: a bar on a terminal, plain lines in a log."""
+"""What goes on: a bar with rate and time left, or a word about what takes seconds.
+
+On a terminal both are shown as long as they last; in a log they are lines.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from mixkd.shared.units import duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 log = logging.getLogger(__name__)
+SECONDS_BEFORE_LINES = 2.0
 SECONDS_BETWEEN_LINES = 15.0
+# In columns of a terminal.
+WIDE = 80
+WIDTH_OF_RATE, WIDTH_OF_TIME = 20, 8
+SHORTEST_BAR, LONGEST_BAR = 10, 40
 
 
 class Progress:
@@ -53,11 +67,15 @@ ShowProgress = Callable[[int, str, str], AbstractContextManager[Progress]]
 
 @contextmanager
 def progress(total: int, label: str, unit: str, parts: Sequence[str] = ()) -> Iterator[Progress]:
-    """Show progress.
+    """Show progress; inside another one, a second bar.
 
     Args:
         parts: Names of the parts that a line each is shown of.
     """
+    if _is_silent():
+        yield Progress(total, label, unit)
+        return
+    _working.stop()
     if not sys.stderr.isatty():
         yield _Lines(total, label, unit, parts)
         return
@@ -65,7 +83,83 @@ def progress(total: int, label: str, unit: str, parts: Sequence[str] = ()) -> It
 
     bar = _Bar(total, label, unit, parts)
     with Live(bar.shown, console=bar.console, transient=True):
-        yield bar
+        _consoles.append(bar.console)
+        try:
+            yield bar
+        finally:
+            _consoles.pop()
+
+
+@contextmanager
+def working(text: str | None = None) -> Iterator[None]:
+    """Let `now` say what goes on in the block; also a decorator.
+
+    Args:
+        text: What goes on first; for terminals only, where it leaves nothing behind.
+    """
+    outer = _working.depth
+    _working.depth += 1
+    try:
+        if text and sys.stderr.isatty():
+            now(text)
+        yield
+    finally:
+        _working.depth = outer
+        if not outer:
+            _working.stop()
+
+
+def now(text: str) -> None:
+    """Say what begins now and may take seconds; it ends where the next thing begins."""
+    if _is_silent():
+        return
+    if sys.stderr.isatty() and _working.depth and not _consoles:
+        _working.start(text)
+    else:
+        log.info("%s …", text)
+
+
+class _Working:
+    """A spinner with the time that it has been there, of what goes on now."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self._spinner: Any = None
+
+    def start(self, text: str) -> None:
+        from rich import progress as rich
+
+        self.stop()
+        columns = (
+            rich.SpinnerColumn(),
+            rich.TextColumn("{task.description} …", markup=False),
+            rich.TimeElapsedColumn(),
+        )
+        self._spinner = rich.Progress(*columns, console=_console(), transient=True)
+        self._spinner.add_task(text, total=None)
+        self._spinner.start()
+
+    def stop(self) -> None:
+        spinner, self._spinner = self._spinner, None
+        if spinner:
+            spinner.stop()
+
+
+_working = _Working()
+_consoles: list[Console] = []  # of the bars that are shown, the outermost first
+
+
+def _console() -> Console:
+    """Return the console of the bar around, which makes room for another one."""
+    from rich.console import Console
+
+    return _consoles[0] if _consoles else Console(stderr=True)
+
+
+def _is_silent() -> bool:
+    """Tell whether nobody wants to know, or another process of the run says the same."""
+    level = logging.getLogger("mixkd").level  # its own: 0 where a program has set none
+    return level > logging.INFO or os.environ.get("RANK", "0") != "0"
 
 
 class _Lines(Progress):
@@ -76,6 +170,7 @@ class _Lines(Progress):
         self._parts = dict.fromkeys(parts, "")
         self._began = self._last = time.monotonic()
         self._before = 0
+        self._wait = SECONDS_BEFORE_LINES
         self._ended = False
 
     def part(self, number: int, text: str) -> None:
@@ -87,9 +182,9 @@ class _Lines(Progress):
     def _show(self) -> None:
         now = time.monotonic()
         all_done = self.done >= self._total and now - self._began > 1
-        if self._ended or (now - self._last < SECONDS_BETWEEN_LINES and not all_done):
+        if self._ended or (now - self._last < self._wait and not all_done):
             return
-        self._last, self._ended = now, all_done
+        self._last, self._ended, self._wait = now, all_done, SECONDS_BETWEEN_LINES
         rate = (self.done - self._before) / max(now - self._began, 1e-9)
         left = f"{duration((self._total - self.done) / rate)} left" if rate > 0 else "waiting"
         if all_done:
@@ -107,18 +202,21 @@ class _Bar(Progress):
 
     def __init__(self, total: int, label: str, unit: str, parts: Sequence[str] = ()) -> None:
         from rich import progress as rich
-        from rich.console import Console, Group
+        from rich.console import Group
 
         super().__init__(total, label, unit)
-        self.console = Console(stderr=True)
-        columns = (
-            rich.TextColumn("{task.description}"),
-            rich.BarColumn(),
-            rich.MofNCompleteColumn(),
-            rich.TextColumn("{task.fields[rate]}"),
-            rich.TimeRemainingColumn(),
-        )
-        self._bar = rich.Progress(*columns)
+        self.console = _console()
+        # Counts and the time left are never cut: what is beside them gives way.
+        left = self.console.width - (2 * len(str(total)) + 1) - WIDTH_OF_TIME - 2
+        columns: list[rich.ProgressColumn] = [rich.MofNCompleteColumn(), rich.TimeRemainingColumn()]
+        if self.console.width >= WIDE:
+            columns.insert(1, rich.TextColumn("{task.fields[rate]}"))
+            left -= WIDTH_OF_RATE + 1
+        if left > len(label) + SHORTEST_BAR:
+            columns.insert(0, rich.BarColumn(min(left - len(label) - 1, LONGEST_BAR)))
+        elif left < len(label):
+            label = f"{label[: left - 1]}…"
+        self._bar = rich.Progress(rich.TextColumn("{task.description}"), *columns)
         self._task = self._bar.add_task(label, total=total, rate="")
         self._lines = rich.Progress(rich.TextColumn("{task.description}", markup=False))
         self._names = list(parts)
@@ -142,10 +240,3 @@ class _Bar(Progress):
         self._bar.update(self._task, completed=self.done)
         speed = self._bar.tasks[0].speed
         self._bar.update(self._task, rate=f"{speed:.0f} {self._unit}/s" if speed else "")
-
-
-def duration(seconds: float) -> str:
-    """Show seconds as people say it: 45 s, 12 min, 3.4 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixkd.shared import entries, files
+from mixkd.shared.content import Content
 from mixkd.shared.entries import NO_HARD_LINKS, Check, OpenFolder, is_temporary, temporary_name
 from mixkd.shared.errors import DiskError, OutputError
 
@@ -36,11 +37,12 @@ class Root:
 
     path: Path
 
-    def replace(self, name: str, data: bytes, check: Check | None = None) -> None:
+    def replace(self, name: str, data: bytes | Content, check: Check | None = None) -> None:
         """Put a file in place of what was there: for names that follow from content, and MANIFEST.
 
         Args:
-            check: Is shown the bytes as they were read back; raises to refuse them.
+            check: Is shown the bytes, but not those of a Content, as they were read back; raises to
+                refuse them.
         """
         with self._holding(name) as (folder, last):
             folder.replace(last, data, check)
@@ -54,6 +56,15 @@ class Root:
         """
         with self._holding(name) as (folder, last):
             return folder.create(last, data)
+
+    def create_large(self, name: str, content: Content) -> bool:
+        """Create a file exclusively from content that is not in memory as a whole.
+
+        Returns:
+            Whether the file of that name has the content, whoever wrote it.
+        """
+        with self._holding(name) as (folder, last):
+            return folder.create_large(last, content)
 
     def move(self, name: str, target: str) -> None:
         """Rename a file or a folder durably; a link itself, not what it leads to."""

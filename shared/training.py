@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from mixkd.shared.arrays import Indices, Logits
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
+from mixkd.shared.options import Scheduler
 
 Lengths = npt.NDArray[np.int64]
 # Batches are cut from so many batches' worth of shuffled rows, sorted by length, as the Trainer of
@@ -28,16 +30,24 @@ def parameter_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def learning_rate(peak: float, step: int, steps: int, warmup: float) -> float:
-    """Compute the rate of step 0 <= `step` < `steps`: a linear rise, then a linear fall to 0.
+def learning_rate(
+    peak: float, step: int, steps: int, warmup: float, scheduler: Scheduler = "linear"
+) -> float:
+    """Compute the rate of step 0 <= `step` < `steps`: a linear rise, then what `scheduler` says.
+
+    As in `transformers.get_scheduler`, but for the first step of the rise, whose rate is not 0:
+    linear and cosine fall to 0, constant_with_warmup stays, and constant does not even rise.
 
     Args:
         warmup: The share of the steps in which the rate rises to its peak.
     """
-    rise = max(1, round(warmup * steps)) if warmup else 0
+    rise = max(1, round(warmup * steps)) if warmup and scheduler != "constant" else 0
     if step < rise:
         return peak * (step + 1) / rise
-    return peak * (steps - step) / max(1, steps - rise)
+    if scheduler.startswith("constant"):
+        return peak
+    left = (steps - step) / max(1, steps - rise)
+    return peak * left if scheduler == "linear" else peak * (1 - math.cos(math.pi * left)) / 2
 
 
 def shuffled_batches(lengths: Lengths, batch_size: int, seed: int, epoch: int) -> list[Indices]:
@@ -94,3 +104,16 @@ def predictions(
     for rows in sorted_batches(examples.lengths, at_once)[rank::world]:
         logits[rows] = score(examples.originals(rows, pad_id))  # [B, C]
     return logits
+
+
+def counted(
+    score: Callable[[MixBatch], Logits], step: Callable[[int], None]
+) -> Callable[[MixBatch], Logits]:
+    """Let `score` report the rows of each batch, for a bar."""
+
+    def scored(batch: MixBatch) -> Logits:
+        logits = score(batch)  # [B, C]
+        step(len(logits))
+        return logits
+
+    return scored

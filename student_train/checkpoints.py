@@ -1,6 +1,7 @@
 """Checkpoints of a run: everything it needs to continue, private to it, the newest one kept.
 
     OUT/checkpoints/step-00000500/   model.pt, optimizer.pt, random.pt (tensors, no foreign classes)
+                                     best.pt (the weights of the best validation, if these are kept)
                                      state.json (where the run stands), run.json (its history)
 
 A checkpoint is written under a temporary name and renamed, so that an existing one is complete. The
@@ -37,7 +38,7 @@ from mixkd.student_train.together import by_main
 log = logging.getLogger(__name__)
 FOLDER = "checkpoints"
 STEP = re.compile(r"step-(\d{8,})")
-MODEL, OPTIMIZER, RANDOM = "model.pt", "optimizer.pt", "random.pt"
+MODEL, OPTIMIZER, RANDOM, BEST = "model.pt", "optimizer.pt", "random.pt", "best.pt"
 STUDENT = ".student"  # the finished student, before its files are put in place
 OWN = re.compile(rf"\.?{STEP.pattern}|{re.escape(STUDENT)}")
 RUN_LIMIT_BYTES = 2**24
@@ -63,17 +64,33 @@ class Checkpoint:
     run: Run
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Trained:
     """What changes while a run trains, beside its position.
 
     Attributes:
         model, optimizer: As the accelerator wraps them.
+        best: The weights of the best validation, on the CPU, in the main process of a run that
+            keeps them.
     """
 
     accelerator: Any
     model: Any
     optimizer: Any
+    best: dict[str, torch.Tensor] | None = None
+
+    def remember(self) -> None:
+        """Keep a copy of the weights as the best ones."""
+        if self.accelerator.is_main_process:
+            weights = self.accelerator.unwrap_model(self.model).state_dict()
+            self.best = {
+                name: value.detach().to("cpu", copy=True) for name, value in weights.items()
+            }
+
+    def restore(self) -> None:
+        """Go back to the best weights, if there are any."""
+        if self.best is not None:
+            self.accelerator.unwrap_model(self.model).load_state_dict(self.best)
 
     def states(self) -> dict[str, Any]:
         """Return the content of each file of tensors; every process calls this.
@@ -82,6 +99,7 @@ class Trained:
         each, and one process has no wrapper.
         """
         scaler = self.accelerator.scaler
+        best = {} if self.best is None else {BEST: self.best}
         processes = gather_object([_random_state(self.accelerator.device)])
         return {
             MODEL: self.accelerator.unwrap_model(self.model).state_dict(),
@@ -90,6 +108,7 @@ class Trained:
                 "scaler": scaler.state_dict() if scaler else {},
             },
             RANDOM: {"processes": processes},
+            **best,
         }
 
 
@@ -121,8 +140,6 @@ def read(folder: Path) -> tuple[State, Run]:
             raise ValueError("too large")
         state = State.from_bytes(state_file.read_bytes(), state_file)
         run = msgspec.json.decode(run_file.read_bytes(), type=Run)
-        if len(run.history) != state.epoch:
-            raise ValueError(f"metrics of {len(run.history)} epochs in epoch {state.epoch}")
     except (OSError, ValueError, RecursionError) as error:
         raise StateError(
             folder,
@@ -133,11 +150,14 @@ def read(folder: Path) -> tuple[State, Run]:
     return state, run
 
 
-def load(trained: Trained, checkpoint: Checkpoint, seed: int) -> None:
+def load(trained: Trained, checkpoint: Checkpoint, seed: int, with_best: bool = False) -> None:
     """Restore weights, optimizer and random state; every process calls this.
 
     A different number of processes, or kind of device, has no saved random state for each: all
     start from a function of the run's seed, its step and the process.
+
+    Args:
+        with_best: The run keeps its best weights, and has some.
 
     Raises:
         StateError: If a file is not what `save` writes.
@@ -153,6 +173,9 @@ def load(trained: Trained, checkpoint: Checkpoint, seed: int) -> None:
         different.append(f"a different kind of device {kinds}")
     try:
         with memory_for_student(accelerator.device):
+            if with_best and accelerator.is_main_process:
+                trained.best = _read_tensors(folder / BEST)
+                trained.restore()  # tried now, so that what does not fit is named before training
             accelerator.unwrap_model(trained.model).load_state_dict(_read_tensors(folder / MODEL))
             # The steps that AdamW counts stay on the CPU, where it made them: a GPU would be waited
             # for, twice per parameter and step.

@@ -13,8 +13,8 @@ from accelerate.utils import GradientAccumulationPlugin
 from mixkd.shared.errors import UsageError
 from mixkd.shared.models.device import natively_bfloat16, resolve_device
 from mixkd.shared.models.kernels import choose_kernels
+from mixkd.shared.trackers import check_trackers
 from mixkd.student_train.options import TrainOptions
-from mixkd.student_train.trackers import check_trackers, project
 
 MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 DISTRIBUTED = {"NO", "MULTI_CPU", "MULTI_GPU"}
@@ -43,7 +43,7 @@ def make_accelerator(options: TrainOptions) -> Accelerator:
     """
     device = resolve_device(options.device)
     dtype = _dtype(options, device)
-    trackers = check_trackers(options.track)
+    check_trackers(options.track)
     _check_environment()
     # Accelerate keeps its first choice for the process; a process may train more than one student.
     AcceleratorState._reset_state(reset_partial_state=True)
@@ -52,8 +52,6 @@ def make_accelerator(options: TrainOptions) -> Accelerator:
         mixed_precision=MIXED_PRECISION[dtype],
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         dynamo_backend="no",
-        log_with=trackers or None,
-        project_config=project(options.out_folder),
     )
     choose_kernels()  # again: accelerate turns TensorFloat-32 on when it compiles for a card
     _check_made(accelerator, device)

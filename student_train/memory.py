@@ -11,10 +11,17 @@ from mixkd.shared.models.device import elsewhere, memory_for
 
 
 def memory_for_step(
-    batch: MixBatch, batch_size: int, device: torch.device
+    batch: MixBatch, batch_size: int, parts: int, device: torch.device
 ) -> AbstractContextManager[None]:
-    """Turn running out of memory in a training step into an error that names a smaller one."""
-    return memory_for(f"a step of {_shape(batch)} tokens", device, _advice(batch_size // 2, device))
+    """Turn running out of memory in a training step into an error that names a smaller one.
+
+    Args:
+        parts: That the step's rows are computed in.
+    """
+    what, advice = f"a step of {_shape(batch)} tokens", _advice(batch_size // 2, device)
+    if batch_size > parts:
+        advice += f"; or go on with --gradient-accumulation {2 * parts} --resume"
+    return memory_for(what, device, advice)
 
 
 def memory_for_student(device: torch.device) -> AbstractContextManager[None]:

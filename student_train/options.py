@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mixkd.shared.cache.starts import listed
+from mixkd.shared.cards import check_credits
 from mixkd.shared.errors import UsageError
+from mixkd.shared.invocation import command_line
 from mixkd.shared.options import DTYPES as NUMBER_FORMATS
-from mixkd.shared.options import Dtype, check, check_choice, option
+from mixkd.shared.options import SCHEDULERS, Dtype, Scheduler, check, check_choice, option
+from mixkd.shared.trackers import PROJECT, TRACKING_OPTIONS
 from mixkd.student_train.objective.distances import DISTANCES
 from mixkd.student_train.objective.terms import PRESETS, TERMS
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 DType = Dtype | Literal["auto"]
+Keep = Literal["best", "last"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
 DTYPES: tuple[DType, ...] = ("auto", *NUMBER_FORMATS)
+KEEPS: tuple[Keep, ...] = ("best", "last")
 # Far beyond what a run can use; without a bound, one that is mistyped ends in no time that anybody
 # waits for, or in no memory that anybody has.
 LARGEST_COUNTS = {
@@ -26,6 +31,11 @@ LARGEST_COUNTS = {
     "batch_size": 2**20,
     "checkpoint_steps": 10**12,
     "log_steps": 10**12,
+    "eval_steps": 10**12,
+    "patience": 10**6,
+    "max_steps": 10**12,
+    "gradient_accumulation": 2**20,
+    "max_length": 2**20,
 }
 LARGEST_MIX_RATIO = 1000
 LARGEST_STEP_ROWS = 2**20
@@ -36,9 +46,12 @@ OUTSIDE_SETTINGS = (
     "allow_model_type",
     "out",
     "resume",
-    "track",
     "checkpoint_steps",
     "log_steps",
+    *TRACKING_OPTIONS,
+    "license",
+    "author",
+    "language",
 )
 
 
@@ -61,6 +74,22 @@ class TrainOptions:
         warmup: Share of the steps in which the learning rate rises.
         checkpoint_steps: Steps between checkpoints; there is also one at the end of each epoch.
         log_steps: Steps between lines of losses.
+        eval_steps: Steps between validations; None validates at the end of an epoch, but no more
+            rows than were trained on since the last time. There is always one after the last step.
+        keep: `best` saves the weights whose headline metric was best in a validation, as the
+            `load_best_model_at_end` of `transformers` does; the earliest of equal ones. Its score
+            was chosen on these examples: compare methods by `last`, or on a test split.
+        patience: End after so many validations in a row without a better headline metric; the
+            learning rate stays that of the planned steps.
+        max_steps: End after so many steps, whatever `epochs` says.
+        scheduler: What the learning rate does, by its name in `transformers`.
+        gradient_accumulation: Parts that a step's rows are computed in, one after the other; the
+            loss stays that of the step.
+        max_length: Tokens of an example, at most; None is the cache's. Longer ones are cut.
+        track: Trackers, by accelerate's names.
+        project, run_name, group, tags: The run's names in trackers; its own is the folder's.
+        license, author, language: Of the student, for its card; a licence as the Hub names it
+            (`mit`) or a text, languages as codes separated by commas; None takes the cache's.
 
     Raises:
         UsageError: When it is created, naming the option.
@@ -85,9 +114,23 @@ class TrainOptions:
     dtype: DType = "auto"
     checkpoint_steps: int = 500
     log_steps: int = 50
+    eval_steps: int | None = None
+    keep: Keep = "best"
+    patience: int | None = None
+    max_steps: int | None = None
+    scheduler: Scheduler = "linear"
+    gradient_accumulation: int = 1
+    max_length: int | None = None
     resume: bool = False
     track: tuple[str, ...] = ()
     out: str | Path | None = None
+    project: str = PROJECT
+    run_name: str | None = None
+    group: str | None = None
+    tags: tuple[str, ...] = ()
+    license: str | None = None
+    author: str | None = None
+    language: str | None = None
 
     def __post_init__(self) -> None:
         if not self.roots:
@@ -100,9 +143,12 @@ class TrainOptions:
         check_choice("distance", self.distance, DISTANCES)
         check_choice("device", self.device, DEVICES)
         check_choice("dtype", self.dtype, DTYPES)
+        check_choice("keep", self.keep, KEEPS)
+        check_choice("scheduler", self.scheduler, SCHEDULERS)
         for name, most in LARGEST_COUNTS.items():
-            valid = 1 <= getattr(self, name) <= most
-            self._check_number(name, valid, f"a number from 1 to {most:,}")
+            value = getattr(self, name)
+            if value is not None:
+                self._check_number(name, 1 <= value <= most, f"a number from 1 to {most:,}")
         if isinstance(self.layers, int):
             self._check_number("layers", self.layers >= 1, "a number from 1 on")
         for name in ("temperature", "learning_rate"):
@@ -120,6 +166,7 @@ class TrainOptions:
         self._check_number("warmup", 0 <= self.warmup <= 1, "a share from 0 to 1")
         self._check_number("seed", 0 <= self.seed < 2**63, "a number from 0 to 2^63 - 1")
         self._check_weights()
+        check_credits(self.license, self.author, self.language)
 
     @property
     def all_weights(self) -> dict[str, float]:
@@ -137,6 +184,18 @@ class TrainOptions:
         """The folders of the caches."""
         given = (self.cache,) if isinstance(self.cache, str | Path) else self.cache
         return tuple(map(Path, given))
+
+    @property
+    def command(self) -> str:
+        """The command that trains the same student, without local paths."""
+        return command_line(
+            "train-student",
+            self,
+            left_out=("resume", *TRACKING_OPTIONS, "out", "checkpoint_steps", "log_steps"),
+            repeated=("cache", "allow_model_type"),
+            prefixes={"weights": "alpha_"},
+            separators={"layers": "-"},
+        )
 
     def settings(self) -> dict[str, Any]:
         """Return all that decides the outcome beside caches and student, as JSON values."""

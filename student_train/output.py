@@ -17,7 +17,6 @@ from mixkd.student_train import checkpoints
 from mixkd.student_train.together import together
 
 LAST_FILE = "config.json"
-RUN_FOLDERS = (checkpoints.FOLDER, "logs")
 
 
 @contextmanager
@@ -74,7 +73,7 @@ def _check(out: Path, resume: bool) -> None:
             found="an unfinished run",
             do="continue it with --resume, choose another --out, or remove it",
         )
-    output.check_output(out, lambda name: begun or name in RUN_FOLDERS)
+    output.check_output(out, lambda name: begun or name == checkpoints.FOLDER)
 
 
 def finish(out: Path, write: Callable[[Path], None]) -> None:

@@ -9,7 +9,8 @@ import msgspec
 
 from mixkd.shared.errors import StateError
 from mixkd.shared.json_values import Count, Sha256
-from mixkd.student_train.results import Epoch
+from mixkd.student_train.results import Validated
+from mixkd.student_train.speed import Speed
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +47,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 do="remove this checkpoint to start again",
             ) from None
 
-    def check(self, settings: str, epochs: int, steps_per_epoch: int, where: object) -> None:
+    def check(self, settings: str, steps: int, steps_per_epoch: int, where: object) -> None:
         """Refuse a state of different settings, or at a step that the run does not have.
 
         Raises:
@@ -60,10 +61,10 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 do="resume with the options it began with, or choose another --out",
             )
         done = self.epoch * steps_per_epoch + self.step
-        if self.step > steps_per_epoch or done > epochs * steps_per_epoch:
+        if self.step > steps_per_epoch or done > steps:
             raise StateError(
                 where,
-                expected=f"at most {epochs} epochs of {steps_per_epoch} steps",
+                expected=f"at most {steps} steps, {steps_per_epoch} per epoch",
                 found=f"epoch {self.epoch}, step {self.step}",
                 do="start again with another --out",
             )
@@ -77,7 +78,10 @@ class Run:
         seals: Digests of the seals that it reads, one per cache.
         settings: What a resumed run must have in common, as JSON values.
         processes: How many wrote this checkpoint, and on which kind of `device`.
-        history: One entry per finished epoch.
+        history: One entry per validation.
+        mixes: Rows of mixes that were trained on.
+        speed: Measured at the end, before the student is put in place, so that whoever resumes
+            there writes the same files.
         seconds: Spent before this checkpoint.
     """
 
@@ -85,7 +89,9 @@ class Run:
     settings: dict[str, Any]
     processes: int
     device: str
-    history: list[Epoch] = field(default_factory=list)
+    history: list[Validated] = field(default_factory=list)
+    mixes: int = 0
+    speed: Speed | None = None
     seconds: float = 0.0
 
     def check(self, settings: dict[str, Any], where: object) -> None:
@@ -121,3 +127,15 @@ class Position:
     def done(self) -> int:
         """Steps since the run began."""
         return self.epoch * self.steps_per_epoch + self.step
+
+    @property
+    def passes(self) -> float:
+        """Passes over the train split since the run began."""
+        return round(self.done / self.steps_per_epoch, 4)
+
+    def end_epoch(self) -> bool:
+        """Go on to the next epoch after the last step of this one; return whether it was."""
+        if self.step < self.steps_per_epoch:
+            return False
+        self.epoch, self.step = self.epoch + 1, 0
+        return True

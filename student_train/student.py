@@ -16,7 +16,7 @@ from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.header import Identity
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.starts import start_name
-from mixkd.shared.errors import LabelOrderError, ModelError
+from mixkd.shared.errors import LabelOrderError, ModelError, UsageError
 from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
 from mixkd.shared.models.checkpoint import CONFIG, label_names
@@ -94,6 +94,7 @@ def load(
     layers: int | Sequence[int] | None,
     seed: int,
     allowed: Collection[str] = (),
+    max_length: int | None = None,
 ) -> Start:
     """Load, check and probe a student; see that it can be saved.
 
@@ -103,6 +104,7 @@ def load(
         layers: Depth or layers of the cache's starting point; None is the deepest.
         seed: Of the weights that are randomly initialised: the head's.
         allowed: Types of models that may be built beside the tested ones.
+        max_length: Tokens of an example, at most; None is the cache's.
 
     Raises:
         UsageError, ModelError, LabelOrderError, PaddingDependentError, UnsafeFileError, DataError.
@@ -115,7 +117,7 @@ def load(
     student = Student(model, cache.identity.mixup.mask)
     tokens = model.get_input_embeddings().weight.shape[0]
     tokenizer, examples = tokenizer_and_examples(
-        cache, files, name is not None, tokens, model.config.model_type, allowed
+        cache, files, name is not None, tokens, model.config.model_type, allowed, max_length
     )
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id or 0
@@ -133,6 +135,13 @@ def load(
 
 def _files(cache: Cache, name: str | None, layers: int | Sequence[int] | None) -> ModelFiles:
     """Read the student's files, once."""
+    if name is None and not cache.starts:
+        raise UsageError(
+            "--student",
+            expected=f"a model, since {cache.root} holds no starting points",
+            found="none",
+            do="name one: a Hub id such as distilbert-base-uncased, or a folder",
+        )
     if name is None:
         folder = f"student_init/{start_name(cache.start(layers))}"
         return ModelFiles(str(cache.root / folder), cache.student_files(layers))

@@ -41,6 +41,7 @@ class Batches(IterableDataset[dict[str, Tensor]]):
         left_types, right_types: int64 [B, T], where the cache has token types.
         lam: float32 [B], the weight of the left side; 1 for originals.
         targets: float32 [B, C], one-hot or mixed labels; numbers for regression.
+        labelled: bool [B], whether a row has a label; where it has none, its targets are 0.
         teacher_logits: float32 [B, C].
 
     With a `DataLoader`, pass `batch_size=None`; with `Trainer`, `per_device_train_batch_size=1`,
@@ -129,7 +130,11 @@ def mix_inputs(model: Any, batch: dict[str, Tensor], mask_rule: MaskRule) -> dic
 
 def _tensors(batch: Batch) -> dict[str, Tensor]:
     arrays = {name: getattr(batch.inputs, name) for name in INPUTS}
-    arrays |= {"targets": batch.targets, "teacher_logits": batch.teacher}
+    arrays |= {
+        "targets": batch.targets,
+        "labelled": batch.labelled,
+        "teacher_logits": batch.teacher,
+    }
     return {name: torch.from_numpy(array) for name, array in arrays.items() if array is not None}
 
 

@@ -16,15 +16,18 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 
 from mixkd.shared import publish
 from mixkd.shared.models.model import to_tensor, to_tensors
 from mixkd.shared.models.quietly import quiet
-from mixkd.shared.progress import progress
+from mixkd.shared.progress import now, progress, working
 from mixkd.shared.training import learning_rate, parameter_groups
 from mixkd.student_train import checkpoints, output
+from mixkd.student_train.accumulate import micro_batches
 from mixkd.student_train.batches import Batch, batches
 from mixkd.student_train.card import model_card
 from mixkd.student_train.device import make_accelerator
@@ -33,10 +36,9 @@ from mixkd.student_train.losses import LossLog, Observe
 from mixkd.student_train.memory import memory_for_step, memory_for_student
 from mixkd.student_train.objective.terms import Part, Rows
 from mixkd.student_train.options import TrainOptions
-from mixkd.student_train.prepare import begin, prepare
-from mixkd.student_train.report import metrics_line, result_of
-from mixkd.student_train.results import METRICS, Epoch, TrainResult, Validation
-from mixkd.student_train.student import Start
+from mixkd.student_train.prepare import Setup, begin, prepare
+from mixkd.student_train.report import metrics_line, result_of, speed_of
+from mixkd.student_train.results import METRICS, TrainResult, Validated, Validation
 from mixkd.student_train.together import agree, by_main, together
 from mixkd.student_train.trackers import end_trackers, start_trackers, track
 
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 CLIP_NORM = 1.0
 
 
+@working()
 def train(options: TrainOptions, observe: Observe | None = None) -> TrainResult | None:
     """Train a student and write its folder.
 
@@ -56,6 +59,7 @@ def train(options: TrainOptions, observe: Observe | None = None) -> TrainResult 
     Raises:
         MixkdError: Of a class that names what is wrong.
     """
+    now("looking for the device")
     accelerator = make_accelerator(options)
     with output.claimed(accelerator, options.out_folder, options.resume) as check_claim:
         result = _run(options, accelerator, check_claim, observe)
@@ -63,7 +67,7 @@ def train(options: TrainOptions, observe: Observe | None = None) -> TrainResult 
     # group's threads, which wait for Python's lock.
     accelerator.free_memory()
     end_trackers(accelerator)
-    return result if accelerator.is_main_process else None
+    return result
 
 
 def _run(
@@ -71,7 +75,7 @@ def _run(
     accelerator: Accelerator,
     check_claim: Callable[[], None],
     observe: Observe | None,
-) -> TrainResult:
+) -> TrainResult | None:
     """Train in a folder that is claimed."""
     out = options.out_folder
     start_trackers(accelerator, options)
@@ -79,10 +83,11 @@ def _run(
     agree(accelerator, {"checkpoint": checkpoint.folder.name if checkpoint else "none"})
 
     setup = prepare(options, accelerator, checkpoint)
-    student, order, objective = setup.start.student, setup.order, setup.objective
-    steps = setup.epochs * order.steps_per_epoch
+    student, order = setup.start.student, setup.order
+    steps, keeps_best = setup.steps, options.keep == "best"
     run, at = together(accelerator, lambda: begin(setup, checkpoint))
     agree(accelerator, {"step": at.done, "seal": setup.caches[0].pin, "settings": setup.digest})
+    now("preparing the first step")
     groups = parameter_groups(student, options.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=options.learning_rate)
     with memory_for_student(accelerator.device):
@@ -90,7 +95,10 @@ def _run(
     trained = checkpoints.Trained(accelerator, model, optimizer)
     torch.manual_seed(options.seed + accelerator.process_index)  # each process has its own dropout
     if checkpoint:
-        together(accelerator, lambda: checkpoints.load(trained, checkpoint, options.seed))
+        with_best = keeps_best and bool(run.history)
+        together(
+            accelerator, lambda: checkpoints.load(trained, checkpoint, options.seed, with_best)
+        )
     losses = LossLog(accelerator, setup.epochs, steps, options.log_steps, observe)
     began = time.monotonic() - run.seconds
 
@@ -102,52 +110,82 @@ def _run(
 
     bar: Any = nullcontext(lambda count: None)
     if accelerator.is_main_process:
-        left = max(0, setup.epochs * order.examples - at.done * order.batch_size)
+        left = round(order.examples * (steps - at.done) / order.steps_per_epoch)
         bar = progress(total=left, label="student", unit="examples")
+    ended = setup.ended(options, at.done, run)
     with bar as advance, Interruption(accelerator) as stop:
-        while at.epoch < setup.epochs:
-            model.train()
+        model.train()
+        while not ended:
             for batch in batches(setup.source, order, at.epoch, at.step, setup.rank, setup.world):
-                rate = learning_rate(options.learning_rate, at.done, steps, options.warmup)
+                rate = learning_rate(
+                    options.learning_rate, at.done, steps, options.warmup, options.scheduler
+                )
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                with memory_for_step(batch.inputs, options.batch_size, accelerator.device):
-                    terms = objective(forward(model, batch, accelerator.device), batch.counts)
-                    loss = objective.weighted(terms)
-                    # DistributedDataParallel averages gradients; the terms are parts of one sum.
-                    accelerator.backward(loss * setup.world)
+                parts = options.gradient_accumulation
+                with memory_for_step(batch.inputs, options.batch_size, parts, accelerator.device):
+                    terms = _gradients(accelerator, model, setup, batch, options)
                     accelerator.clip_grad_norm_(model.parameters(), CLIP_NORM)
                     optimizer.step()
                     optimizer.zero_grad()
 
                 at.step += 1
+                run.mixes += batch.counts["mixes"]
                 advance(batch.counts["originals"])
-                losses.add({"loss": loss, **terms}, at, rate)
-                if at.step == order.steps_per_epoch:
-                    break  # validation and the checkpoint of the epoch come first
-                stopping = stop.requested(at.done)
-                if stopping or at.done % options.checkpoint_steps == 0:
+                losses.add(terms, at, rate)
+                epoch_ended = at.end_epoch()
+                if setup.validates(at.done):
+                    validation = setup.validator(accelerator, model)
+                    model.train()
+                    run.history.append(Validated(at.done, at.passes, validation))
+                    if keeps_best and not setup.headline.validations_since_best(run.history):
+                        trained.remember()
+                    track(accelerator, _flat(validation), at.done)
+                    log.info("epoch %g: %s", at.passes, metrics_line(validation))
+                ended = setup.ended(options, at.done, run)
+                # Every process asks at the end of an epoch, however many steps it had.
+                stopping = stop.requested(0 if epoch_ended or ended else at.done)
+                if ended and accelerator.is_main_process:
+                    run.speed = speed_of(setup, run, accelerator)
+                if epoch_ended or ended or stopping or at.done % options.checkpoint_steps == 0:
                     save()
                 if stopping:
                     stop.end(at.done, steps)
+                if ended:
+                    break
 
-            validation = setup.validator(accelerator, model)
-            at.epoch, at.step = at.epoch + 1, 0
-            run.history.append(Epoch(at.epoch, validation))
-            track(accelerator, _flat(validation), at.done)
-            log.info("epoch %d: %s", at.epoch, metrics_line(validation))
-            save()
-            if stop.requested():
-                stop.end(at.done, steps)
+    trained.restore()
 
-    result = result_of(options, setup, run, accelerator)
+    now("saving the student")
 
-    def finish() -> None:
+    def finish() -> TrainResult | None:
+        if not accelerator.is_main_process:
+            return None
+        result = result_of(options, setup, run, at.done, accelerator)
         check_claim()
-        output.finish(out, lambda folder: _write(folder, setup.start, result))
+        output.finish(out, lambda folder: _write(folder, setup, result))
+        return result
 
-    by_main(accelerator, finish)
-    return result
+    return together(accelerator, finish)
+
+
+def _gradients(
+    accelerator: Accelerator, model: Any, setup: Setup, batch: Batch, options: TrainOptions
+) -> dict[str, torch.Tensor]:
+    """Add the gradients of a step, part by part; return its loss and terms."""
+    total: dict[str, torch.Tensor] = {}
+    parts = list(micro_batches(batch, options.gradient_accumulation))
+    for number, part in enumerate(parts, start=1):
+        last = number == len(parts)  # with which the processes exchange what all have added
+        with nullcontext() if last else accelerator.no_sync(model):
+            rows = forward(model, part, accelerator.device)
+            terms = setup.objective(rows, part.counts, part.labelled_counts)
+            loss = setup.objective.weighted(terms)
+            # DistributedDataParallel averages gradients; the terms are parts of one sum.
+            accelerator.backward(loss * setup.world)
+        for name, value in {"loss": loss, **terms}.items():
+            total[name] = total.get(name, 0) + value.detach()
+    return total
 
 
 def forward(model: Any, batch: Batch, device: torch.device) -> dict[Part, Rows]:
@@ -160,7 +198,15 @@ def forward(model: Any, batch: Batch, device: torch.device) -> dict[Part, Rows]:
         "originals": slice(0, cut),
         "mixes": slice(cut, cut + batch.rows["mixes"]),
     }
-    return {part: Rows(logits[at], teacher[at], targets[at]) for part, at in parts.items()}
+    return {
+        part: Rows(logits[at], teacher[at], targets[at], _positions(batch.labelled[at], device))
+        for part, at in parts.items()
+    }
+
+
+def _positions(labelled: npt.NDArray[np.bool_], device: torch.device) -> torch.Tensor | None:
+    """Return where a label is, int64; None if each row has one."""
+    return None if labelled.all() else to_tensor(np.flatnonzero(labelled), device)
 
 
 def _flat(validation: Validation) -> dict[str, float]:
@@ -171,8 +217,10 @@ def _flat(validation: Validation) -> dict[str, float]:
     }
 
 
-def _write(folder: Path, start: Start, result: TrainResult) -> None:
+def _write(folder: Path, setup: Setup, result: TrainResult) -> None:
     """Write a `transformers` folder, the model card and metrics.json."""
+    start = setup.start
+    start.tokenizer.model_max_length = setup.max_length  # what `truncation=True` cuts at
     with quiet():
         start.student.model.save_pretrained(folder)
         start.tokenizer.save_pretrained(folder)

@@ -13,7 +13,8 @@ from mixkd.shared.arrays import Logits
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.models.model import to_array, to_tensors
-from mixkd.shared.training import predictions
+from mixkd.shared.progress import progress
+from mixkd.shared.training import counted, predictions
 from mixkd.student_train.evaluate import evaluation, teacher_metrics
 from mixkd.student_train.losses import check_finite
 from mixkd.student_train.memory import memory_for_validation
@@ -72,13 +73,15 @@ class Validator:
                 return to_array(self.student.from_ids(to_tensors(batch, accelerator.device)))
 
         # Rows of other processes stay 0, so that the sum over processes is whole.
-        part = predictions(
-            score,
-            examples,
-            self.student.pad_id,
-            self.teacher[split].shape[1],
-            accelerator.process_index,
-            accelerator.num_processes,
-            self.at_once,
-        )  # [n, C]
+        share = len(examples) // accelerator.num_processes
+        with progress(share, f"  {split}", "examples") as bar:
+            part = predictions(
+                counted(score, bar),
+                examples,
+                self.student.pad_id,
+                self.teacher[split].shape[1],
+                accelerator.process_index,
+                accelerator.num_processes,
+                self.at_once,
+            )  # [n, C]
         return to_array(accelerator.reduce(torch.from_numpy(part).to(accelerator.device), "sum"))

@@ -16,7 +16,7 @@ from mixkd.shared.models.checkpoint import label_names
 from mixkd.shared.models.model import check_ids
 from mixkd.shared.options import DTYPES, Dtype
 from mixkd.teacher_cache.inherited import compare_starts, compare_tokenizer
-from mixkd.teacher_cache.labels import GENERIC_NAME, implied_columns
+from mixkd.teacher_cache.labels import are_named, implied_columns
 from mixkd.teacher_cache.origin import TeacherOrigin
 from mixkd.teacher_cache.scorer import choose_dtype
 from mixkd.teacher_cache.teacher import Teacher
@@ -65,7 +65,7 @@ def _label_order(cache: Cache, origin: TeacherOrigin) -> Iterator[Reported]:
         return
     names = label_names(origin.config())
     for what, given in (("the teacher's labels", names), ("the cache's", identity.label_names)):
-        if all(name.isdecimal() or GENERIC_NAME.fullmatch(name) for name in given):
+        if not are_named(given):
             yield Unchecked("label_order", f"{what} have numbers for names")
             return
     columns = identity.teacher.columns

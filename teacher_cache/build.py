@@ -17,7 +17,7 @@ from mixkd.shared.cache.header import Draft, Identity
 from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.examples import Examples
 from mixkd.shared.progress import ShowProgress, progress
-from mixkd.teacher_cache.scoring import Scorer, score_shard
+from mixkd.teacher_cache.scoring import LogitsOfRows, score_shard
 from mixkd.teacher_cache.walk import OvertakenError, Walk
 
 
@@ -66,7 +66,7 @@ class Built:
 
 def build(
     target: Target,
-    scorer: Scorer,
+    scorer: LogitsOfRows,
     writer: CacheWriter,
     deadline: float = float("inf"),
     scored: dict[RowRange, Columns] | None = None,
@@ -111,26 +111,28 @@ def build(
 
 def create(
     target: Target,
-    scorer: Scorer,
+    scorer: LogitsOfRows,
     files: dict[str, bytes],
     accept: Callable[[dict[str, Logits]], None],
+    show: ShowProgress = progress,
 ) -> tuple[CacheWriter, dict[RowRange, Columns]]:
     """Score the validation splits and create the cache if they are good enough.
 
     Args:
         files: Path -> content of what lies under `tokenizer/` and `student_init/`.
         accept: Is shown the validation logits before anything is published; raises to refuse.
+        show: Shows the progress.
 
     Returns:
         The new cache, and the shards that were scored, for `build` to commit.
     """
     identity = target.identity
     gaps = plan.gaps([], identity.n_originals, target.draft.shard_rows)
-    scored = {
-        rows: score_shard(identity, target.examples, scorer, "originals", rows)
-        for rows in gaps
-        if rows[1] > identity.n_train
-    }
+    validation = [rows for rows in gaps if rows[1] > identity.n_train]
+    scored = {}
+    with show(sum(b - a for a, b in validation), "teacher on validation", "rows") as bar:
+        for rows in validation:
+            scored[rows] = score_shard(identity, target.examples, scorer, "originals", rows, bar)
     accept(_validation_logits(identity, scored))
     return CacheWriter.create(target.root, target.draft, target.examples, files), scored
 

@@ -3,39 +3,54 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mixkd.shared import FORMAT_VERSION, command
-from mixkd.shared.cache.starts import DEFAULT_RULE, RULES
+from mixkd.shared import command
+from mixkd.shared.cache.starts import DEFAULT_RULE, RULES, Layers, listed
+from mixkd.shared.configuration import write_config
+from mixkd.shared.help import Command, Words, version_option
 from mixkd.shared.mixup import MASK_RULES
-from mixkd.teacher_cache.finetune import DTYPES as FINETUNE_DTYPES
-from mixkd.teacher_cache.options import DTYPES, LOGITS_DTYPES, SHARD_FORMATS
+from mixkd.shared.places import check_cache
+from mixkd.shared.progress import now, working
+from mixkd.teacher_cache.finetune_cli import finetune
+from mixkd.teacher_cache.options import DTYPES, LOGITS_DTYPES, SHARD_FORMATS, BuildOptions
 from mixkd.teacher_cache.parameters import (
+    BUILD_GROUPS,
     FOLDER,
     Numbers,
     Seconds,
     Starts,
-    Words,
+    added_rows_options,
     as_json,
+    credit_options,
     data_options,
-    debug,
+    logits_options,
+    train_split,
+    validation_split,
 )
 
+VERIFY_GROUPS = {
+    "What to compare with": ("deep", "teacher", "rows", "device"),
+    "Data": (
+        *("data", "text_columns", "label_column", "train_split", "validation_split"),
+        *("unlabelled", "augmented", "id_column"),
+        *("logits_column", "logits_kind"),
+    ),
+    "Trust": ("allow_model_type",),
+}
 
-class DefaultGroup(click.Group):
-    """A group whose first argument may be an option: that is `build`'s."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0].startswith("-") and args[0] not in ("--help", "--version"):
-            args = ["build", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=DefaultGroup, epilog="Example: cache-teacher --task rte --pairs 50000")
-@click.version_option(package_name="mixkd", message=f"%(version)s, cache format {FORMAT_VERSION}")
+@click.group(
+    cls=command.DefaultGroup,
+    default="build",
+    params=[version_option("cache-teacher")],
+    epilog="Example: cache-teacher --task rte --pairs 50000",
+)
 def cache_teacher() -> None:
     """Run a teacher once over examples and mixup pairs, and share its logits.
 
@@ -44,13 +59,18 @@ def cache_teacher() -> None:
 
 
 @cache_teacher.command(
-    epilog="Example: cache-teacher --task mood --data mood.csv --teacher teachers/mood --pairs 5000"
+    cls=Command,
+    groups=BUILD_GROUPS,
+    configurable=True,
+    epilog="Example: cache-teacher --task mood --data mood.csv --teacher teachers/mood "
+    "--pairs 5000",
 )
 @data_options
+@added_rows_options
 @click.option("--pairs", type=int, required=True, help="Mixup pairs to have; 0: originals only.")
 @click.option("--teacher", help="Hub id or folder. [default: a published one for GLUE's tasks]")
 @click.option("--teacher-labels", type=Numbers(), help="The teacher's label for each class.")
-@click.option("--out", type=FOLDER, help="[default: shards/TASK]")
+@click.option("--out", type=FOLDER, help="Folder of the cache. [default: shards/TASK]")
 @click.option("--format", type=click.Choice(SHARD_FORMATS), help="Of shards. [default: arrow]")
 @click.option("--beta", type=float, help="lam ~ Beta(beta, beta). [default: 0.4]")
 @click.option(
@@ -92,25 +112,31 @@ def cache_teacher() -> None:
 )
 @click.option("--time-limit", "time_limit_s", type=Seconds(), help="Stop and seal after 90s, 2h, …")
 @click.option("--dry-run", is_flag=True, help="Stop after the probe and the estimate.")
+@click.option("--keep-columns", type=Words(), help="Further columns of the data to carry along.")
 @click.option("--no-text", "text", flag_value=False, default=True, help="Leave out source texts.")
+@logits_options
+@click.option("--tokenizer", help="Hub id or folder of the students' one, with --logits-column.")
+@credit_options
 @as_json
-@debug
 def build(as_json: bool, **values: Any) -> None:
     """Build, continue or extend a cache.
 
     Run the same command again to continue; ask for more pairs to extend. Options that are left out
     have the values the cache was built with.
     """
-    from mixkd.teacher_cache.options import BuildOptions
-
     options = BuildOptions(**values)
+    with working(), command.stopping(lambda: _kept(options)):
+        now("loading the libraries")
+        from mixkd.teacher_cache.run import build_cache
 
-    from mixkd.teacher_cache.run import build_cache
-
-    result = build_cache(options)
+        result = build_cache(options)
     if result is None:
         click.echo(f"dry run: nothing was written to {options.root}")
-    elif as_json:
+        return
+    ran = options.root.resolve()
+    # Beside the cache, not in it: a cache names no place on this machine.
+    write_config(click.get_current_context(), "cache-teacher", ran.with_name(f"{ran.name}.yaml"))
+    if as_json:
         click.echo(json.dumps(result.to_json(), indent=1))
     else:
         click.echo(command.shown(result.cache.lines()))
@@ -119,19 +145,48 @@ def build(as_json: bool, **values: Any) -> None:
                 f"this run     {result.run.rows} rows in {result.run.seconds:.1f} s, "
                 f"{result.run.rows_per_second:.1f} rows/s"
             )
-        click.echo(f"next         train-student --cache {options.root}")
+        click.echo(f"next         {_next(options, result.cache.pairs, result.cache.starts)}")
 
 
-@cache_teacher.command(epilog="Example: cache-teacher seal shards/rte")
+def _next(options: BuildOptions, pairs: int, starts: Sequence[Layers]) -> str:
+    """Return the command line that trains a student from the cache."""
+    words = ["train-student", "--cache", str(options.root)]
+    if not pairs:
+        words += ["--method", "kd"]
+    if not starts:
+        words += ["--student", options.tokenizer or "MODEL"]
+    elif sum(len(start) == len(starts[-1]) for start in starts) > 1:
+        words += ["--layers", listed(starts[-1])]
+    return shlex.join(words)
+
+
+def _kept(options: BuildOptions) -> str:
+    """Say what a build that was stopped leaves."""
+    from mixkd.shared.cache.header import HEADER
+
+    if not (options.root / HEADER).exists():
+        return "nothing was written yet"
+    seal = f"cache-teacher seal {shlex.quote(str(options.root))}"
+    return (
+        "what was committed stays: the same command continues, and what is complete can be used "
+        f"after: {seal}"
+    )
+
+
+@cache_teacher.command(cls=Command, epilog="Example: cache-teacher seal shards/rte")
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @as_json
-@debug
 def seal(folder: Path, as_json: bool) -> None:
-    """Seal the complete part of an unfinished cache, so that it can be used as it is."""
+    """Seal what is complete of a cache.
+
+    What an unfinished build has committed can be used then as it is.
+    """
+    check_cache(folder)
     from mixkd.shared.cache.reader import Cache
     from mixkd.shared.cache.writer import CacheWriter
 
-    CacheWriter.open(folder).seal()
+    with working("looking at what is complete"):
+        CacheWriter.open(folder).seal()
     cache = Cache.open(folder)
     rows = cache.seal.rows
     if as_json:
@@ -141,22 +196,29 @@ def seal(folder: Path, as_json: bool) -> None:
         click.echo(f"{folder}: sealed {rows.originals} originals and {rows.pairs} pairs")
 
 
-@cache_teacher.command(epilog="Example: cache-teacher info shards/rte")
+@cache_teacher.command(cls=Command, epilog="Example: cache-teacher info shards/rte")
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @as_json
-@debug
 def info(folder: Path, as_json: bool) -> None:
-    """Print what a cache holds, how good its teacher is, and what its pairs add."""
+    """Print what a cache holds and what its pairs add.
+
+    Its examples, size and labels, how good its teacher is, and how far the teacher's answers on
+    mixes are from interpolating its answers on both sides.
+    """
+    check_cache(folder)
     from mixkd.shared.cache.facts import cache_facts
     from mixkd.shared.cache.reader import Cache
 
-    facts = cache_facts(Cache.open(folder))
+    with working("reading the cache"):
+        facts = cache_facts(Cache.open(folder))
     shown = json.dumps(facts.to_json(), indent=1) if as_json else command.shown(facts.lines())
     click.echo(shown)
 
 
 @cache_teacher.command(
-    epilog="Example: cache-teacher verify shards/rte --deep --teacher teachers/rte --rows 200"
+    cls=Command,
+    groups=VERIFY_GROUPS,
+    epilog="Example: cache-teacher verify shards/rte --deep --teacher teachers/rte --rows 200",
 )
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--deep", is_flag=True, help="Every pair's plan and every text, not samples of them.")
@@ -171,7 +233,11 @@ def info(folder: Path, as_json: bool) -> None:
 @click.option("--device", default="auto", show_default=True, help="For the teacher.")
 @click.option("--data", help="What the cache was made from: compare texts and labels.")
 @click.option("--text-columns", type=Words(), default="", help="Of --data, one or two.")
-@click.option("--label-column", help="Of --data. [default: label]")
+@click.option("--label-column", help="Of --data. [default: label, or the one that reads as labels]")
+@train_split
+@validation_split
+@added_rows_options
+@logits_options
 @click.option(
     "--allow-model-type",
     multiple=True,
@@ -179,7 +245,6 @@ def info(folder: Path, as_json: bool) -> None:
     "train-student. Repeatable. Only for caches of people whom you trust.",
 )
 @as_json
-@debug
 def verify(
     folder: Path,
     deep: bool,
@@ -189,31 +254,61 @@ def verify(
     data: str | None,
     text_columns: tuple[str, ...],
     label_column: str | None,
+    unlabelled: tuple[str, ...],
+    augmented: tuple[str, ...],
+    id_column: str | None,
+    logits_column: tuple[str, ...] | None,
+    logits_kind: str,
+    train_split: str | None,
+    validation_split: tuple[str, ...],
     allow_model_type: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Check what a cache claims; name every finding, and what was not checked."""
+    """Check what a cache claims.
+
+    Names every finding, and what was not checked.
+    """
+    check_cache(folder)
     from dataclasses import asdict
 
-    from mixkd.teacher_cache.data.load import DataSpec
-    from mixkd.teacher_cache.verify import verify_claims
+    with working("checking the cache"):
+        from mixkd.teacher_cache.data.load import DataSpec
+        from mixkd.teacher_cache.data.logits import LogitsSpec
+        from mixkd.teacher_cache.data.unlabelled import REST
+        from mixkd.teacher_cache.verify import verify_claims
 
-    spec = DataSpec("data", data, text_columns, label_column) if data else None
-    found = verify_claims(
-        folder,
-        deep,
-        teacher=teacher,
-        rows=rows,
-        device=device,
-        data=spec,
-        allow_model_type=allow_model_type,
-    )
+        spec = None
+        if data:
+            spec = DataSpec(
+                *("data", data, text_columns, label_column),
+                train_split=train_split,
+                validation_split=validation_split,
+                # What a build took as the rest is in the data, which are read whole here.
+                unlabelled=tuple(place for place in unlabelled if place != REST),
+                augmented=augmented,
+                id_column=id_column,
+            )
+        elif unlabelled or augmented or id_column:
+            raise click.UsageError(
+                "--unlabelled, --augmented and --id-column need --data beside them"
+            )
+        found = verify_claims(
+            folder,
+            deep,
+            teacher=teacher,
+            rows=rows,
+            device=device,
+            data=spec,
+            logits=LogitsSpec(logits_column, logits_kind) if logits_column else None,
+            allow_model_type=allow_model_type,
+        )
     if as_json:
         click.echo(json.dumps(asdict(found), indent=1))
     else:
         notes = [finding for finding in found.findings if finding.harmless]
         damaged = any(finding.claim in ("files", "rows") for finding in found.wrong)
-        repair = f"; what can be repaired: cache-teacher repair {folder} --dry-run"
+        place = shlex.quote(str(folder))
+        repair = f"; what can be repaired: cache-teacher repair {place} --dry-run"
         count = f"{len(found.wrong)} finding{'s' * (len(found.wrong) > 1)}"
         verdict = f"{count}{repair * damaged}" if found.wrong else "in order"
         lines = [
@@ -227,18 +322,22 @@ def verify(
         raise SystemExit(1)
 
 
-@cache_teacher.command(epilog="Example: cache-teacher repair shards/rte --dry-run")
+@cache_teacher.command(cls=Command, epilog="Example: cache-teacher repair shards/rte --dry-run")
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @as_json
-@debug
 def repair(folder: Path, dry_run: bool, as_json: bool) -> None:
-    """Move what is damaged to quarantine/; the next build fills the gap and seals again."""
+    """Move what is damaged out of the way.
+
+    It goes to quarantine/; the next build fills the gap and seals again.
+    """
+    check_cache(folder)
     from dataclasses import asdict
 
     from mixkd.shared.cache.repair import repair_cache
 
-    steps = repair_cache(folder, dry_run)
+    with working("looking for damage"):
+        steps = repair_cache(folder, dry_run)
     lost = [step for step in steps if step.action == "get again"]
     done = len(steps) - len(lost)
     if as_json:
@@ -252,41 +351,7 @@ def repair(folder: Path, dry_run: bool, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-@cache_teacher.command(
-    epilog="Example: cache-teacher finetune --task rte --model bert-base-uncased --out teachers/rte"
-)
-@data_options
-@click.option("--model", required=True, help="Hub id or folder of a pretrained encoder.")
-@click.option("--out", type=FOLDER, help="Folder of the teacher. [default: teachers/TASK]")
-@click.option("--subset", type=float, default=1.0, show_default=True, help="Part of train.")
-@click.option("--epochs", type=int, default=3, show_default=True)
-@click.option("--batch-size", type=int, default=32, show_default=True)
-@click.option("--learning-rate", type=float, default=5e-5, show_default=True)
-@click.option("--max-length", type=int, default=128, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option(
-    "--dtype",
-    type=click.Choice(FINETUNE_DTYPES),
-    default="auto",
-    show_default=True,
-    help="Number format of the products.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
-@as_json
-@debug
-def finetune(as_json: bool, **values: Any) -> None:
-    """Fine-tune a pretrained encoder on a task, as a teacher."""
-    from mixkd.teacher_cache.finetune import FinetuneOptions
-    from mixkd.teacher_cache.finetune import finetune as run
-
-    tuned = run(FinetuneOptions(**values))
-    if as_json:
-        click.echo(json.dumps({"out": str(tuned.out), "scores": tuned.scores}, indent=1))
-        return
-    for split, scores in tuned.scores.items():
-        click.echo(f"{split}: {tuned.metric} {scores[tuned.metric]:.4f}")
-    click.echo(f"{tuned.out}: the teacher, trained in {tuned.seconds:.0f} s")
-    click.echo(f"next: cache-teacher --task {values['task']} --teacher {tuned.out} --pairs 50000")
+cache_teacher.add_command(finetune)
 
 
 def main() -> None:

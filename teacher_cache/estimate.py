@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from mixkd.shared.pairs import PairTable
-from mixkd.shared.progress import duration
+from mixkd.shared.units import duration, size
 from mixkd.teacher_cache.build import Target
 from mixkd.teacher_cache.scoring import Scorer, batches_by_length
 
@@ -17,8 +17,12 @@ SAMPLED_PAIRS = 1024
 BATCH_ROWS = 256
 
 
-def log_estimate(target: Target, scorer: Scorer, rows: int) -> None:
-    """Log what a pass over so many rows will take, from a batch of mixes of usual lengths."""
+def log_estimate(target: Target, scorer: Scorer, rows: int, starts_bytes: int = 0) -> None:
+    """Log what a pass over so many rows will take, from a batch of mixes of usual lengths.
+
+    Args:
+        starts_bytes: The size of the students' starting points, for a new cache.
+    """
     train = target.examples["train"]
     left, right = np.random.default_rng(0).integers(0, len(train), (2, SAMPLED_PAIRS))
     widths = np.maximum(train.lengths[left], train.lengths[right])
@@ -33,7 +37,9 @@ def log_estimate(target: Target, scorer: Scorer, rows: int) -> None:
     seconds_per_token = (time.monotonic() - began) / batch.left_ids.size
     expected = rows * float(widths.mean()) * seconds_per_token
     row_bytes = target.identity.layout("pairs", 0, 1).row_bytes
+    starts = f" and {size(starts_bytes)} of starting points for students" if starts_bytes else ""
     log.info(
-        "to do: %d rows, about %d bytes of shards, about %s on %s in %s",
-        *(rows, rows * row_bytes, duration(expected), scorer.made.device, scorer.made.dtype),
+        "to do: %d rows, about %s of shards%s, about %s on %s in %s",
+        *(rows, size(rows * row_bytes), starts, duration(expected)),
+        *(scorer.made.device, scorer.made.dtype),
     )

@@ -21,6 +21,23 @@ log = logging.getLogger(__name__)
 CLASSES_TO_PERMUTE = 6
 
 
+def against_guessing(
+    measured: Mapping[str, float], labels: npt.NDArray[Any], problem_type: str
+) -> tuple[bool, str, str]:
+    """Compare metrics with those of the majority class (regression: of any constant).
+
+    Returns:
+        Whether they are better, what would be, and what was measured.
+    """
+    if problem_type == REGRESSION:
+        pearson = measured["pearson"]
+        return pearson > 0, "a Pearson correlation above 0", f"{pearson:.4f}"
+    majority = np.bincount(labels).max() / len(labels)
+    accuracy = measured["accuracy"]
+    expected = f"accuracy above {majority:.4f}, that of the majority class"
+    return accuracy > majority, expected, f"{accuracy:.4f}"
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """Compares the teacher's validation metrics with a minimum.
@@ -53,14 +70,8 @@ class Gate:
         if self.minimum is not None:
             good, expected = measured[self.metric] >= self.minimum, f"{self.minimum:g} or more"
             actual = f"{self.metric} {measured[self.metric]:.4f}"
-        elif self.identity.problem_type == REGRESSION:
-            good, expected = measured["pearson"] > 0, "a Pearson correlation above 0"
-            actual = f"{measured['pearson']:.4f}"
         else:
-            majority = np.bincount(labels).max() / len(labels)
-            good = measured["accuracy"] > majority
-            expected = f"accuracy above {majority:.4f}, that of the majority class"
-            actual = f"{measured['accuracy']:.4f}"
+            good, expected, actual = against_guessing(measured, labels, self.identity.problem_type)
         if not good:
             raise WeakTeacherError(
                 f"{self.teacher} on {split}",
@@ -70,10 +81,16 @@ class Gate:
             )
 
     def _proposal(self, logits: Logits, labels: npt.NDArray[Any]) -> str:
+        given = self.identity.teacher.source == "logits"
         columns = self._better_columns(logits, labels)
         if columns:
             named = ",".join(map(str, columns))
-            return f"the teacher's labels seem to be permuted: try --teacher-labels {named}"
+            whose = "the numbers of a row" if given else "the teacher's labels"
+            return f"{whose} seem to be permuted: try --teacher-labels {named}"
+        if given:
+            names = self.identity.label_names
+            order = f", in the order {', '.join(names[:6])}{', …' * (len(names) > 6)}"
+            return f"correct the numbers{order * bool(names)}, or pass --min-teacher-score 0"
         return (
             "use a teacher that was fine-tuned on this task (cache-teacher finetune trains one), "
             "or pass --min-teacher-score 0"

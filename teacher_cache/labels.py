@@ -5,6 +5,7 @@ config.json alone decides, so that the order is known before the teacher is load
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from mixkd.shared.metrics import REGRESSION
 from mixkd.shared.models.checkpoint import label_names as names_in
 from mixkd.shared.options import check
 
+log = logging.getLogger(__name__)
 GENERIC_NAME = re.compile(r"LABEL_\d+")
 
 
@@ -33,7 +35,8 @@ def teacher_columns(
             unless its names say otherwise.
 
     Raises:
-        LabelOrderError: If number or kind of labels differ, or the names are in a different order.
+        LabelOrderError: If number, kind or names of labels differ, or the names are in a different
+            order.
         UsageError: If `teacher_labels` is not a permutation.
     """
     regression = problem_type == REGRESSION
@@ -49,7 +52,7 @@ def teacher_columns(
             do="use a teacher that was fine-tuned on this task",
         )
     if teacher_labels is not None:
-        return _checked_permutation(teacher_labels, classes)
+        return checked_permutation(teacher_labels, classes)
     implied = None if regression else implied_columns(names, label_names)
     if implied is not None and implied != tuple(range(classes)):
         raise LabelOrderError(
@@ -58,6 +61,14 @@ def teacher_columns(
             found=_listed(names),
             do=f"add --teacher-labels {','.join(map(str, implied))}, or "
             f"{','.join(map(str, range(classes)))} if the teacher's names are wrong",
+        )
+    if implied is None and are_named(names) and are_named(label_names):
+        raise LabelOrderError(
+            teacher,
+            expected=f"labels named as in the data ({_listed(label_names)})",
+            found=_listed(names),
+            do="say which of the teacher's labels is each class, in the data's order:"
+            f" --teacher-labels {','.join(map(str, range(classes)))} if it is the same",
         )
     return tuple(range(classes))
 
@@ -73,7 +84,12 @@ def _check_kind(teacher: str, actual: object, problem_type: str) -> None:
         )
 
 
-def _checked_permutation(labels: Sequence[int], classes: int) -> tuple[int, ...]:
+def checked_permutation(labels: Sequence[int], classes: int) -> tuple[int, ...]:
+    """Return `--teacher-labels` if they are each of 0 to C - 1 once.
+
+    Raises:
+        UsageError: If they are not.
+    """
     check(
         "--teacher-labels",
         ",".join(map(str, labels)),
@@ -84,9 +100,33 @@ def _checked_permutation(labels: Sequence[int], classes: int) -> tuple[int, ...]
     return tuple(labels)
 
 
+def are_named(names: Sequence[str]) -> bool:
+    """Say whether labels have names: "LABEL_0" and "0" say no more than their numbers do."""
+    return not all(name.isdecimal() or GENERIC_NAME.fullmatch(name) for name in names)
+
+
+def class_names(
+    label_names: Sequence[str], config: dict[str, Any], columns: Sequence[int]
+) -> tuple[str, ...]:
+    """Take the teacher's names for classes that the data only number, else the data's.
+
+    Args:
+        label_names: The data's, as many as the teacher's; none for regression.
+        config: The teacher's config.json.
+        columns: For each class of the data, the teacher's label.
+    """
+    names = names_in(config)
+    regression = not label_names
+    if regression or are_named(label_names) or not are_named(names) or len({*names}) < len(names):
+        return tuple(label_names)
+    taken = tuple(names[column] for column in columns)
+    log.info("classes named as the teacher's labels: %s", _listed(taken))
+    return taken
+
+
 def implied_columns(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | None:
     """Return the order that the names imply; None where they are generic or not the data's."""
-    if all(GENERIC_NAME.fullmatch(name) for name in names):
+    if not are_named(names):
         return None
     position = {_plain(name): label for label, name in enumerate(names)}
     plain = [_plain(name) for name in wanted]

@@ -84,6 +84,9 @@ def encoded_options(options: BuildOptions) -> bytes:
 
 def decoded_options(data: bytes) -> BuildOptions:
     """Return the options that another process has checked."""
-    values: dict[str, Any] = json.loads(data)
-    listed = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return BuildOptions(**{**values, **listed})
+    return BuildOptions(**{name: _frozen(value) for name, value in json.loads(data).items()})
+
+
+def _frozen(value: Any) -> Any:
+    """Return lists, also those in lists, as the tuples that options have."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

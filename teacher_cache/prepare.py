@@ -7,24 +7,28 @@ teacher is loaded. A cache that exists can be continued without its data set.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from mixkd.shared import publish
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import About, Draft, Header, Identity, Mixup, Split, TeacherIdentity
+from mixkd.shared.cache.kept import KeptColumn, kept_columns
 from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.errors import UsageError
 from mixkd.shared.examples import Examples
-from mixkd.shared.models.locate import locate
+from mixkd.shared.models.locate import Checkpoint, locate
 from mixkd.shared.output import check_output
 from mixkd.shared.plan import PLAN_VERSION
+from mixkd.shared.progress import now
 from mixkd.teacher_cache.build import Target
+from mixkd.teacher_cache.data.logits import GivenLogits
 from mixkd.teacher_cache.data.tasks import TASKS
-from mixkd.teacher_cache.labels import teacher_columns
-from mixkd.teacher_cache.options import BuildOptions
+from mixkd.teacher_cache.given import GivenOrigin, GivenScorer
+from mixkd.teacher_cache.known_teacher import known_teacher
+from mixkd.teacher_cache.labels import class_names, teacher_columns
+from mixkd.teacher_cache.options import NO_PAIRS, BuildOptions
 from mixkd.teacher_cache.origin import SavedTeacher, TeacherOrigin
 
 log = logging.getLogger(__name__)
@@ -38,8 +42,8 @@ DEFAULTS: dict[str, Any] = {
     "shard_rows": 4096,
 }
 CACHE_ENTRIES = {
-    *("cache.json", "MANIFEST.json", "README.md", "examples", "tokenizer", "student_init"),
-    *("data", "commits", "seals", "runs", "quarantine"),
+    *("cache.json", "MANIFEST.json", "README.md", "examples", "columns", "tokenizer"),
+    *("student_init", "data", "commits", "seals", "runs", "quarantine", "rows"),
 }
 
 
@@ -49,11 +53,13 @@ class Prepared:
 
     Attributes:
         writer: The cache in the output; None for a new one.
+        given: The logits, where there is no teacher.
     """
 
-    origin: TeacherOrigin
+    origin: TeacherOrigin | GivenOrigin
     target: Target
     writer: CacheWriter | None
+    given: GivenScorer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,43 +73,64 @@ class Content:
     max_length: int
     metric: str
     about: About
+    columns: tuple[KeptColumn, ...] = ()
+    given: GivenLogits = field(default_factory=GivenLogits)
 
 
-def prepare(options: BuildOptions, given: TeacherOrigin | None = None) -> Prepared:
+def prepare(options: BuildOptions, given: TeacherOrigin | GivenOrigin | None = None) -> Prepared:
     """Find examples and identity, and compare them with what the output holds.
 
     Args:
-        given: A teacher that is not the one that the options name.
+        given: A teacher, or a tokenizer for given logits, that is not the one of the options.
 
     Raises:
         DifferentCacheError: Naming the fields that differ.
         MixkdError: Of a class that names what is wrong with data, teacher or output.
     """
+    now("looking at the output and the teacher's files")
     writer = _existing(options.root)
     header = writer.header if writer else None
-    origin = given or SavedTeacher(locate(_teacher_name(options)))
+    if header and header.identity.teacher.source == "logits" and not options.logits_column:
+        raise _no_logits(options)
+    origin = given or _origin(options, header)
     config = origin.config()
     if writer:
         writer.check_unchanged()
-    if writer and header and not options.names_data:
+    if header:
+        _check_credits(options, header)
+    continues = writer is not None and not options.names_data
+    if writer and continues:
         log.info("continuing %s: examples and settings are those of the cache", options.root)
-        content = _stored(writer.folder, header)
+        content = _stored(writer.folder, writer.header)
     else:
         content = _read(options, origin, header)
-    columns = teacher_columns(
-        origin.name,
-        config,
-        content.problem_type,
-        content.label_names,
-        _teacher_labels(options, header),
-    )
-    draft = _draft(options, header, content, origin.sha256(), columns)
+    classes, scorer = len(content.label_names) or 1, None
+    alike = header if header and header.identity.classes == classes else None
+    labels = _teacher_labels(options, alike)
+    if isinstance(origin, GivenOrigin):
+        teacher, scorer = origin.identify(content.given, classes, labels)
+    else:
+        columns = teacher_columns(
+            origin.name, config, content.problem_type, content.label_names, labels
+        )
+        teacher = TeacherIdentity(source="model", sha256=origin.sha256(), columns=columns)
+        if not continues and not options.label_names:
+            names = class_names(content.label_names, config, columns)
+            content = replace(content, label_names=names)
+    draft = _draft(options, header, content, teacher)
     if writer:
         writer.check_same(draft)
         draft = writer.header
     draft.check(options.root, options.pairs)
     target = Target(options.root, draft, content.examples, options.pairs)
-    return Prepared(origin, target, writer)
+    return Prepared(origin, target, writer, scorer)
+
+
+def _origin(options: BuildOptions, header: Header | None) -> TeacherOrigin | GivenOrigin:
+    spec = options.logits_spec
+    if spec:
+        return GivenOrigin.of(spec.named, options.tokenizer)
+    return SavedTeacher(_checkpoint(options, header))
 
 
 def _existing(root: Path) -> CacheWriter | None:
@@ -113,6 +140,18 @@ def _existing(root: Path) -> CacheWriter | None:
         expected="a new or empty folder, or a cache",
     )
     return CacheWriter.open(root) if "cache.json" in entries else None
+
+
+def _check_credits(options: BuildOptions, header: Header) -> None:
+    """Refuse a licence or an author that a cache does not have: its header is never edited."""
+    for name, text in options.credits.items():
+        if header.about.get(name) != text:
+            raise UsageError(
+                f"--{name}",
+                expected=f"what the cache in {options.root} was built with, or nothing",
+                found=text,
+                do="leave it out, or build with another --out",
+            )
 
 
 def _stored(folder: CacheFolder, header: Header) -> Content:
@@ -125,15 +164,28 @@ def _stored(folder: CacheFolder, header: Header) -> Content:
         max_length=identity.max_length,
         metric=header.metric,
         about=header.about,
+        columns=header.columns,
     )
 
 
-def _read(options: BuildOptions, origin: TeacherOrigin, header: Header | None) -> Content:
+def _read(
+    options: BuildOptions, origin: TeacherOrigin | GivenOrigin, header: Header | None
+) -> Content:
     from mixkd.teacher_cache.data.encode import tokenise
     from mixkd.teacher_cache.data.load import load
 
-    data = load(options.data_spec)
+    spec = options.data_spec
+    if header and options.keep_columns is None:
+        spec = replace(spec, keep_columns=tuple(column.name for column in header.columns))
+    logits = options.logits_spec
+    if logits:
+        logits = replace(logits, dtype=_setting(options, "logits_dtype", header))
+    now("reading the data")
+    data = load(spec, logits)
+    kind = {"logits_kind": data.logits_kind} if logits else {}
+    now("loading the tokenizer")
     tokenizer = origin.tokenizer()
+    now("tokenising the texts")
     max_length = _setting(options, "max_length", header)
     if options.max_length is None and header is None:
         max_length = min(max_length, tokenizer.model_max_length)
@@ -144,7 +196,9 @@ def _read(options: BuildOptions, origin: TeacherOrigin, header: Header | None) -
         label_names=data.label_names,
         max_length=max_length,
         metric=data.metric,
-        about={**data.about, **origin.about},
+        about={**data.about, **origin.about, **kind, **options.credits},
+        columns=() if (kept := data.splits["train"].kept) is None else kept_columns(kept.schema),
+        given=data.given,
     )
 
 
@@ -152,8 +206,7 @@ def _draft(
     options: BuildOptions,
     header: Header | None,
     content: Content,
-    sha256: str,
-    columns: Sequence[int],
+    teacher: TeacherIdentity,
 ) -> Draft:
     def setting(name: str) -> Any:
         return _setting(options, name, header)
@@ -165,12 +218,13 @@ def _draft(
             Split(
                 name=name,
                 rows=len(rows),
+                labelled=int(rows.labelled.sum()),
                 texts_sha256=content.texts_sha256[name],
                 ids_sha256=rows.ids_sha256(),
             )
             for name, rows in content.examples.items()
         ),
-        teacher=TeacherIdentity(sha256=sha256, columns=tuple(columns)),
+        teacher=teacher,
         max_length=content.max_length,
         mixup=Mixup(
             site="input_embeddings",
@@ -188,14 +242,35 @@ def _draft(
         shard_format=setting("format"),
         metric=content.metric,
         about=content.about,
+        columns=content.columns,
     )
 
 
-def _teacher_name(options: BuildOptions) -> str:
+def _no_logits(options: BuildOptions) -> UsageError:
+    if options.pairs:
+        return UsageError(
+            "--pairs",
+            expected=f"0 for {options.root}, whose logits were given: {NO_PAIRS}",
+            found=options.pairs,
+            do="build a cache with a teacher for pairs, or train from this one with --method kd",
+        )
+    return UsageError(
+        "--logits-column",
+        expected=f"the logits that {options.root} was made from",
+        found="none",
+        do="give --data, --logits-column and --tokenizer again, or seal what is complete with: "
+        "cache-teacher seal",
+    )
+
+
+def _checkpoint(options: BuildOptions, header: Header | None) -> Checkpoint:
+    """Locate the teacher that was named, else the cache's, else the task's published one."""
     if options.teacher:
-        return options.teacher
+        return locate(options.teacher)
+    if header:
+        return known_teacher(options.root, header)
     if options.task in TASKS:
-        return TASKS[options.task].teacher
+        return locate(TASKS[options.task].teacher)
     raise UsageError(
         "--teacher",
         expected=f"a fine-tuned model for the task {options.task}",
@@ -210,7 +285,7 @@ def _teacher_labels(options: BuildOptions, header: Header | None) -> tuple[int, 
         return options.teacher_labels
     if header:
         return header.identity.teacher.columns
-    if options.teacher is None and options.task in TASKS:
+    if not options.teacher and not options.logits_column and options.task in TASKS:
         return TASKS[options.task].teacher_labels
     return None
 

@@ -10,7 +10,7 @@ import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -22,19 +22,21 @@ from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.json_values import dumps
 from mixkd.shared.models.tokenizer import tokenizer_files
 from mixkd.shared.options import check
-from mixkd.shared.progress import ShowProgress, progress
+from mixkd.shared.progress import ShowProgress, now, progress, working
 from mixkd.teacher_cache.build import Target, build, create
 from mixkd.teacher_cache.builders import build_on_devices
 from mixkd.teacher_cache.estimate import log_estimate
 from mixkd.teacher_cache.gate import Gate
+from mixkd.teacher_cache.given import GivenOrigin
 from mixkd.teacher_cache.inherited import try_tokenizer
 from mixkd.teacher_cache.options import BuildOptions
-from mixkd.teacher_cache.origin import TeacherInMemory
+from mixkd.teacher_cache.origin import TeacherInMemory, TeacherOrigin
 from mixkd.teacher_cache.prepare import Prepared, prepare
+from mixkd.teacher_cache.remembered import with_memory
 from mixkd.teacher_cache.results import BuildResult, RunFacts
 from mixkd.teacher_cache.scorer import choose_dtype, scorer_of
-from mixkd.teacher_cache.scoring import Scorer
-from mixkd.teacher_cache.starts import choose_starts, student_start
+from mixkd.teacher_cache.scoring import LogitsOfRows, Scorer
+from mixkd.teacher_cache.starts import choose_starts, start_bytes, student_start
 from mixkd.teacher_cache.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@working()
 def build_cache(
     options: BuildOptions, model: nn.Module | None = None, tokenizer: Any = None
 ) -> BuildResult | None:
@@ -50,7 +53,8 @@ def build_cache(
 
     Args:
         model, tokenizer: A teacher in memory, in place of `options.teacher`; see
-            `Teacher.from_model` for what it must have.
+            `Teacher.from_model` for what it must have. With `options.logits_column`, the tokenizer
+            alone, in place of `options.tokenizer`.
 
     Returns:
         The cache in numbers and what this run did; None after a dry run.
@@ -58,9 +62,11 @@ def build_cache(
     Raises:
         MixkdError: Of a class that names what is wrong; nothing that existed is overwritten.
     """
+    options = with_memory(options)
+    if options.dry_run:
+        log.info("a dry run loads the teacher and times one batch; it writes nothing")
     if options.devices is None:
-        name = options.teacher or "the teacher"
-        run = run_builder(options, TeacherInMemory(model, tokenizer, name) if model else None)
+        run = run_builder(options, _in_memory(options, model, tokenizer))
     else:
         found = "several devices, for a teacher in memory"
         one = "several devices load the teacher from a folder or the Hub: give options.teacher"
@@ -72,12 +78,29 @@ def build_cache(
         log.info("the time limit came first; the same command continues")
     if run and run.rows_lost:
         log.info("%d rows were computed by another builder as well", run.rows_lost)
+    now("sealing the cache")
     CacheWriter.open(options.root).seal()
+    now("measuring what the pairs add")
     return BuildResult(cache_facts(Cache.open(options.root)), run)
 
 
+def _in_memory(
+    options: BuildOptions, model: nn.Module | None, tokenizer: Any
+) -> TeacherInMemory | GivenOrigin | None:
+    spec = options.logits_spec
+    if model is not None:
+        alone = "leave one of the two out"
+        check("--logits-column", "a teacher in memory too", spec is None, "one of the two", alone)
+        return TeacherInMemory(model, tokenizer, options.teacher or "the teacher")
+    if spec is None or tokenizer is None:
+        return None
+    return GivenOrigin.of(spec.named, None, tokenizer)
+
+
 def run_builder(
-    options: BuildOptions, given: TeacherInMemory | None = None, show: ShowProgress = progress
+    options: BuildOptions,
+    given: TeacherInMemory | GivenOrigin | None = None,
+    show: ShowProgress = progress,
 ) -> RunFacts | None:
     """Do what `build_cache` does, but for the seal.
 
@@ -97,16 +120,25 @@ def run_builder(
         asked = "%s holds %d pairs, %d were asked for: nothing to do"
         log.info(asked, target.root, present, target.pairs)
         return None
-    teacher, scorer, target = _load(options, prepared)
-    log_estimate(target, scorer, missing)
+    scorer: LogitsOfRows
+    if prepared.given is None:
+        teacher, scorer, target = _load(options, prepared)
+        now("estimating, with one batch")
+        log_estimate(target, scorer, missing, _starts_bytes(options, teacher) if not writer else 0)
+    else:
+        teacher, scorer = None, prepared.given
+        log.info("to do: %d rows, whose logits were given", missing)
     if options.dry_run:
         return None
-    scored = None
+    scored, seconds = None, 0.0
     if not writer:
+        now("cutting starting points for students")
         files = _new_files(options, prepared, teacher)
-        writer, scored = create(target, scorer, files, _gate(options, prepared))
+        began = time.monotonic()
+        writer, scored = create(target, scorer, files, _gate(options, prepared), show)
+        seconds = time.monotonic() - began  # the validation splits are scored by then
     built = build(target, scorer, writer, deadline, scored, show)
-    done = RunFacts.of(built, scorer.made)
+    done = RunFacts.of(replace(built, seconds=built.seconds + seconds), scorer.made)
     _note_run(target.root, done)
     return done
 
@@ -119,11 +151,14 @@ def _load(options: BuildOptions, prepared: Prepared) -> tuple[Teacher, Scorer, T
     """
     target, identity = prepared.target, prepared.target.identity
     longest = max(int(rows.lengths.max()) for rows in target.examples.values())
-    teacher = prepared.origin.load(
+    now("loading the teacher")
+    teacher = cast(TeacherOrigin, prepared.origin).load(
         identity.teacher.columns, identity.mixup.mask, longest, options.device
     )
     train = target.examples["train"]
+    now("probing the teacher")
     teacher.probe(train)
+    now("comparing number formats")
     difference = choose_dtype(teacher, options.dtype, train, identity)
     if not prepared.writer:
         about = {**target.draft.about, "dtype_difference": difference}
@@ -131,18 +166,28 @@ def _load(options: BuildOptions, prepared: Prepared) -> tuple[Teacher, Scorer, T
     return teacher, scorer_of(teacher, options.batch_tokens), target
 
 
-def _new_files(options: BuildOptions, prepared: Prepared, teacher: Teacher) -> dict[str, bytes]:
+def _new_files(
+    options: BuildOptions, prepared: Prepared, teacher: Teacher | None
+) -> dict[str, bytes]:
     """Make what a new cache gets of its teacher: tokenizer and starting points for students."""
     target, name = prepared.target, prepared.origin.name
     tokenizer = tokenizer_files(prepared.origin.tokenizer())
     train, longest = target.examples["train"], target.identity.max_length
-    model_type = getattr(teacher.model.config, "model_type", None)
+    model_type = getattr(teacher.model.config, "model_type", None) if teacher else None
     try_tokenizer(name, tokenizer, model_type, train, longest)
     files = {f"tokenizer/{name}": data for name, data in tokenizer.items()}
+    if teacher is None:
+        return files
     for layers in choose_starts(teacher.model, options.student_layers, options.starts):
         for name, data in student_start(teacher.model, layers).items():
             files[f"student_init/{start_name(layers)}/{name}"] = data
     return files
+
+
+def _starts_bytes(options: BuildOptions, teacher: Teacher) -> int:
+    """Estimate the size of the starting points: float32, all but the layers that are left out."""
+    starts = choose_starts(teacher.model, options.student_layers, options.starts)
+    return sum(start_bytes(teacher.model, layers) for layers in starts)
 
 
 def _gate(options: BuildOptions, prepared: Prepared) -> Gate:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,24 @@ from mixkd.shared.pairs import PairTable
 Step = Callable[[int], None]
 
 
+class LogitsOfRows(Protocol):
+    """Whatever has the logits of a shard's rows: a teacher, or a table of given ones."""
+
+    @property
+    def made(self) -> Made:
+        """What computes, for the records."""
+
+    def rows(
+        self, identity: Identity, examples: dict[str, Examples], keys: Columns, step: Step
+    ) -> Logits:
+        """Return the logits of the rows with these key columns, float32 [rows, C].
+
+        Args:
+            examples: Split name -> examples.
+            step: Is told how many rows were scored since it was called last.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Scorer:
     """A teacher, as far as a build needs it.
@@ -43,11 +62,24 @@ class Scorer:
     batch_tokens: int
     made: Made
 
+    def rows(
+        self, identity: Identity, examples: dict[str, Examples], keys: Columns, step: Step
+    ) -> Logits:
+        """Score the rows in batches of similar length; see `LogitsOfRows`."""
+        logits = np.empty((len(next(iter(keys.values()))), identity.classes), np.float32)
+        for group in rows_by_split(identity, keys):
+            split = examples[group.split]
+            for batch in batches_by_length(split, group.pairs, self.batch_tokens):
+                mixes = split.mixes(group.pairs[batch], self.pad_id)
+                logits[group.positions[batch]] = self.score(mixes)  # [B, C]
+                step(len(batch))
+        return logits
+
 
 def score_shard(
     identity: Identity,
     examples: dict[str, Examples],
-    scorer: Scorer,
+    scorer: LogitsOfRows,
     kind: KindName,
     rows: RowRange,
     step: Step = lambda count: None,
@@ -64,13 +96,7 @@ def score_shard(
         LogitsError: If a logit is NaN or infinite, in the cache's dtype too.
     """
     keys = planned_columns(identity, kind, *rows)
-    logits = np.empty((rows[1] - rows[0], identity.classes), np.float32)  # [rows, C]
-    for group in rows_by_split(identity, keys):
-        split = examples[group.split]
-        for batch in batches_by_length(split, group.pairs, scorer.batch_tokens):
-            mixes = split.mixes(group.pairs[batch], scorer.pad_id)
-            logits[group.positions[batch]] = scorer.score(mixes)  # [B, C]
-            step(len(batch))
+    logits = scorer.rows(identity, examples, keys, step)  # [rows, C]
     with np.errstate(over="ignore"):  # what becomes infinite is named below
         stored = logits.astype(identity.logits_dtype)  # [rows, C]
     _check_finite(identity, kind, rows[0], {**keys, "logits": stored})

@@ -16,6 +16,8 @@ from mixkd.shared.models.quietly import first_line, quiet
 from mixkd.shared.output import scratch_folder
 
 FILE_NAME = re.compile(r"[A-Za-z0-9._-]+\.(json|safetensors)")
+OF_A_LAYER = re.compile(r"\blayers?\.\d+\.")
+FLOAT32_BYTES = 4
 # What a config says about a head or about where it came from.
 HEAD_SETTINGS = ("id2label", "label2id", "problem_type", "finetuning_task")
 
@@ -70,6 +72,15 @@ def student_start(model: Any, layers: Layers) -> dict[str, bytes]:
             encoder.save_pretrained(folder)
         files = sorted(folder.iterdir())
         return {file.name: file.read_bytes() for file in files if FILE_NAME.fullmatch(file.name)}
+
+
+def start_bytes(model: Any, layers: Layers) -> int:
+    """Estimate the size of a starting point's weights: all but the layers that are left out."""
+    total, of_layers, depth = 0, 0, int(model.config.num_hidden_layers)
+    for name, weight in model.base_model.named_parameters():
+        total += weight.numel() * FLOAT32_BYTES
+        of_layers += weight.numel() * FLOAT32_BYTES if OF_A_LAYER.search(name) else 0
+    return total - of_layers + of_layers * len(layers) // depth
 
 
 def _check(start: int | Layers, total: int) -> None:

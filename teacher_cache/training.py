@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -79,8 +80,17 @@ def load_for(
     return teacher
 
 
-def fit(teacher: Teacher, examples: Examples, problem_type: str, course: Course) -> int:
+def fit(
+    teacher: Teacher,
+    examples: Examples,
+    problem_type: str,
+    course: Course,
+    track: Callable[[Mapping[str, float], int], None] = lambda values, step: None,
+) -> int:
     """Train the teacher's model on the examples; returns the number of steps.
+
+    Args:
+        track: Called with (values, step) after each epoch.
 
     Raises:
         DeviceMemoryError: With a smaller batch size to try.
@@ -111,7 +121,9 @@ def fit(teacher: Teacher, examples: Examples, problem_type: str, course: Course)
                 optimizer.zero_grad()
                 losses.append(loss.detach())
                 step(len(rows))
-        _report(teacher.name, epoch + 1, course.epochs, float(torch.stack(losses).mean()))
+        mean = float(torch.stack(losses).mean())
+        _report(teacher.name, epoch + 1, course.epochs, mean)
+        track({"loss": mean, "epoch": epoch + 1}, (epoch + 1) * steps // course.epochs)
     model.eval()
     return steps
 

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
-from mixkd.shared.cache.claims import Finding, Level, Reported, Unchecked, Verified
+from mixkd.shared.cache.claims import (
+    Claim,
+    Finding,
+    Level,
+    Reported,
+    Unchecked,
+    Verified,
+    claims_of,
+)
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.verify import look
 from mixkd.shared.errors import MalformedError, MixkdError
 from mixkd.shared.models.locate import locate
 from mixkd.shared.models.reencode import check_texts, sample_rows
-from mixkd.shared.options import check_count
+from mixkd.shared.options import check, check_count
+from mixkd.shared.progress import now
+from mixkd.teacher_cache.against_data import compare_with_data
 from mixkd.teacher_cache.against_teacher import compare_with_teacher
-from mixkd.teacher_cache.data.load import DataSpec, load
+from mixkd.teacher_cache.data.load import DataSpec
+from mixkd.teacher_cache.data.logits import LogitsSpec
 from mixkd.teacher_cache.inherited import cache_tokenizer
 from mixkd.teacher_cache.origin import SavedTeacher, TeacherOrigin
 
 ROWS = 200
+NO_TEACHER = "the logits were given: no teacher is here to compare with"
+BY_EITHER: tuple[Claim, ...] = ("logits", "teacher")  # checked by the teacher, or where given, data
 
 
 def verify_claims(
@@ -34,6 +43,7 @@ def verify_claims(
     rows: int = ROWS,
     device: str = "auto",
     data: DataSpec | None = None,
+    logits: LogitsSpec | None = None,
     allow_model_type: Collection[str] = (),
 ) -> Verified:
     """Check every claim of a cache that can be checked with what is given.
@@ -44,6 +54,7 @@ def verify_claims(
         rows: How many random rows the teacher scores again.
         device: For the teacher.
         data: What the cache was made from: compare texts and labels.
+        logits: Where in it the logits are, for a cache of given ones: compare them too.
         allow_model_type: Types of models whose tokenizers may be loaded beside the tested ones.
 
     Raises:
@@ -55,6 +66,8 @@ def verify_claims(
     asked |= {"--deep"} if deep else set()
     asked |= {"--teacher"} if teacher else set()
     asked |= {"--data"} if data else set()
+    no_data = "name the table that the cache was made from with --data"
+    check("--logits-column", "no --data", data is not None or logits is None, "--data", no_data)
     origin = SavedTeacher(locate(teacher)) if isinstance(teacher, str) else teacher
     reported = list(look(root, deep))
     wrong = {item.claim for item in reported if isinstance(item, Finding) and not item.harmless}
@@ -63,10 +76,23 @@ def verify_claims(
         unread = Unchecked("texts", "what is wrong comes first")
         return Verified.of([*reported, unread], asked, {"verify"})
     reported += texts(cache, deep, allow_model_type)
-    if origin:
+    if cache.identity.teacher.source == "logits":
+        needed = "needs --data and --logits-column"
+        teachers = [claim for claim in claims_of("--teacher") if claim not in BY_EITHER]
+        reported += [Unchecked(claim, NO_TEACHER) for claim in teachers]
+        reported.append(Unchecked("dtype", NO_TEACHER, partly=True))
+    else:
+        needed = "needs --teacher"
+        none = "none, since a model gave this cache's logits"
+        check("--logits-column", logits and logits.named, not logits, none, "leave it out")
+    if origin and cache.identity.teacher.source == "model":
+        now("comparing with the teacher")
         reported += compare_with_teacher(cache, origin, rows, device, allow_model_type)
+    elif not logits:
+        reported += [Unchecked(claim, needed) for claim in BY_EITHER]
     if data:
-        reported += labels(cache, data)
+        now("comparing with the data")
+        reported += compare_with_data(cache, data, logits)
     return Verified.of(reported, asked, asked)
 
 
@@ -104,38 +130,3 @@ def texts(cache: Cache, deep: bool, allowed: Collection[str] = ()) -> Iterator[R
     if taken < count:
         some = f"{taken} of {count} texts were tokenised; more with --deep"
         yield Unchecked("texts", some, partly=taken > 0)
-
-
-def labels(cache: Cache, spec: DataSpec) -> Iterator[Reported]:
-    """Look for each stored text with its label in the data, whatever part of it was used."""
-    if any(cache.examples(split).text_a is None for split in cache.splits):
-        yield Unchecked("labels", "the cache was built with --no-text")
-        return
-    data = load(replace(spec, label_names=cache.identity.label_names))
-    known = {
-        labelled
-        for split in data.splits.values()
-        for labelled in _labelled(split.text_a, split.text_b, split.labels)
-    }
-    for split in cache.splits:
-        examples = cache.examples(split)
-        stored = list(_labelled(_texts(examples.text_a), _texts(examples.text_b), examples.labels))
-        wrong = [row for row, labelled in enumerate(stored) if labelled not in known]
-        if wrong:
-            yield Finding(
-                "labels",
-                f"{cache.root}/examples/{split}.arrow: expected texts and labels of the data, "
-                f"found {len(wrong)} others, the first in row {wrong[0]}; do not use this cache, "
-                "or name the data that it was made from",
-            )
-
-
-def _texts(column: pa.Array | None) -> list[str] | None:
-    return None if column is None else column.to_pylist()
-
-
-def _labelled(
-    text_a: Sequence[str] | None, text_b: Sequence[str] | None, numbers: npt.NDArray[Any]
-) -> Iterator[tuple[str | None, str | None, float]]:
-    absent = [None] * len(numbers)
-    return zip(text_a or absent, text_b or absent, numbers.tolist(), strict=True)

@@ -11,7 +11,7 @@ and a real tiny model.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import Draft, Identity, Mixup, Split, TeacherIdentity
+from mixkd.shared.cache.kept import KeptColumn, kept_columns
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import Made
 from mixkd.shared.cache.seal import Seal
@@ -83,6 +84,7 @@ def identity(examples: Mapping[str, Examples], classes: int = 2, **changes: Any)
     """
     mixup = {name: changes.pop(name, value) for name, value in MIXUP.items()}
     teacher = {
+        "source": changes.pop("teacher_source", "model"),
         "sha256": changes.pop("teacher_sha256", "1" * 64),
         "columns": changes.pop("teacher_columns", tuple(range(classes))),
     }
@@ -103,7 +105,13 @@ def split(name: str, rows: Examples) -> Split:
     texts_sha256 = rows.texts_sha256()
     if texts_sha256 is None:
         raise ValueError(f"{name}: expected examples with texts")
-    return Split(name=name, rows=len(rows), texts_sha256=texts_sha256, ids_sha256=rows.ids_sha256())
+    return Split(
+        name=name,
+        rows=len(rows),
+        labelled=int(rows.labelled.sum()),
+        texts_sha256=texts_sha256,
+        ids_sha256=rows.ids_sha256(),
+    )
 
 
 def draft(
@@ -113,6 +121,7 @@ def draft(
     shard_format: Any = "arrow",
     metric: str | None = None,
     about: Mapping[str, Any] | None = None,
+    columns: Sequence[KeptColumn] = (),
 ) -> Draft:
     """What `cache.json` will say; without `metric`, the usual one of the problem type."""
     usual = "pearson" if identity.problem_type == REGRESSION else "accuracy"
@@ -122,6 +131,7 @@ def draft(
         shard_format=shard_format,
         metric=metric or usual,
         about=dict(about or {"task": "synthetic"}),
+        columns=tuple(columns),
     )
 
 
@@ -151,6 +161,7 @@ def job(
         changes: Fields of the identity.
     """
     stored = dict(examples)
+    kept = stored["train"].kept
     if not keep_texts:
         stored = {
             name: dataclasses.replace(rows, text_a=None, text_b=None)
@@ -164,6 +175,7 @@ def job(
             shard_format=shard_format,
             metric=metric,
             about=about,
+            columns=() if kept is None else kept_columns(kept.schema),
         ),
         examples=stored,
         files=dict(files),

@@ -12,14 +12,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
 from click.testing import CliRunner
 
+from mixkd.shared.command import DefaultGroup
 from mixkd.student_train.cli import train_student
 from mixkd.teacher_cache.cli import cache_teacher
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS: dict[str, click.Command] = {"cache-teacher": cache_teacher, "train-student": train_student}
+TOOLS: dict[str, DefaultGroup] = {"cache-teacher": cache_teacher, "train-student": train_student}
 
 
 def run(line: str, folder: Path | None = None) -> str:

@@ -45,7 +45,7 @@ def test_the_examples_run(
         from mixkd.student_train.objective.terms import TERMS
 
         TERMS.pop("margin", None)
-    for name in ("films", "memory"):
+    for name in ("films", "memory", "asked"):
         assert mixkd.verify_claims(Path("shards") / name, deep=True).findings == ()
     assert names["result"].to_json() == names["again"].to_json()  # type: ignore[attr-defined]
     margin = mixkd.read_metrics("students/margin")

@@ -13,6 +13,7 @@ from typing import Any
 import click
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
@@ -26,13 +27,14 @@ from mixkd.shared.examples import Examples, Ragged, texts_sha256
 from mixkd.shared.json_values import dumps, sha256_hex
 from mixkd.shared.models.digest import files_sha256
 from mixkd.shared.random import philox_words
-from mixkd.student_train.cli import train_student
 from mixkd.student_train.objective.terms import PRESETS
-from mixkd.teacher_cache.cli import cache_teacher
+from mixkd.teacher_cache.data.logits import GivenLogits
+from mixkd.teacher_cache.given import given_sha256
 from tests.commands import TOOLS, run
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHOOSING = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
 FORMAT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 BLOCKS = FENCED.findall(README)
@@ -41,24 +43,24 @@ PAGES = [
     *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
 ]
 FOLDERS = r"(?:scripts|shared|teacher_cache|student_train|mixkd|tests|docs|\.ci)"
-LAUNCH = "accelerate launch --num_processes 2 -m mixkd.student_train.cli"
+LAUNCH = r"^(accelerate|torchrun) .* -m mixkd\.student_train\.cli"
 
 
 def command_lines() -> list[str]:
-    """Every line of the README's shell blocks that is not empty."""
-    return [
-        line.replace(LAUNCH, "train-student")
-        for language, block in BLOCKS
-        if language in ("bash", "console")
-        for line in block.splitlines()
-        if line
-    ]
+    """Every line of the pages' shell blocks that runs something, continued lines as one."""
+    found = []
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+        for language, block in FENCED.findall(text):
+            if language in ("", "bash", "console"):
+                lines = [line.removeprefix("srun ") for line in block.splitlines()]
+                found += [re.sub(LAUNCH, "train-student", line) for line in lines if line]
+    return list(dict.fromkeys(found))
 
 
 def commands() -> list[tuple[str, click.Command]]:
-    assert isinstance(cache_teacher, click.Group)
-    named = [(f"cache-teacher {name}", found) for name, found in cache_teacher.commands.items()]
-    return [("train-student", train_student), *named]
+    groups = TOOLS.items()
+    return [(f"{tool} {name}", found) for tool, g in groups for name, found in g.commands.items()]
 
 
 @pytest.mark.parametrize(("name", "command"), commands())
@@ -69,24 +71,22 @@ def test_help_lists_every_option_and_ends_in_an_example(name: str, command: clic
         for flag in parameter.opts if isinstance(parameter, click.Option) else ():
             assert re.search(rf"{flag}\b", shown.output), flag
     last = shown.output.strip().splitlines()
-    assert any(name.removesuffix(" build") in line for line in last[-3:])
+    assert any(re.sub(" (build|train)$", "", name) in line for line in last[-3:])
 
 
-def test_the_readme_shows_both_tools() -> None:
+def test_the_pages_show_both_tools() -> None:
     words = {line.split()[0] for line in command_lines()}
     assert set(TOOLS) <= words
     assert "./scripts/quickstart" in words
 
 
 @pytest.mark.parametrize("line", [line for line in command_lines() if line.split()[0] in TOOLS])
-def test_the_readmes_command_lines_parse(line: str) -> None:
+def test_the_pages_command_lines_parse(line: str) -> None:
     """Parsed by click itself: unknown options, missing ones and wrong types are errors."""
     tool, *words = shlex.split(line)
-    command = TOOLS[tool]
-    if isinstance(command, click.Group):
-        name = "build" if words[0].startswith("-") else words.pop(0)
-        command = command.commands[name]
-    command.make_context(tool, words)
+    group = TOOLS[tool]
+    name = words.pop(0) if words[0] in group.commands else group.default
+    group.commands[name].make_context(tool, words)
 
 
 def test_every_option_the_readme_names_exists() -> None:
@@ -107,9 +107,8 @@ def test_every_path_a_page_names_exists(page: str) -> None:
     named += [m.replace(".", "/") + ".py" for m in re.findall(r"-m (mixkd\.[\w.]+)", text)]
     named += re.findall(r"`(CHANGELOG\.md|SECURITY\.md)`", text)
     named += re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
-    assert named
     for path in named:
-        assert (ROOT / path).exists(), path
+        assert (ROOT / path).exists() or (ROOT / page).with_name(path).exists(), path
     for name in re.findall(r"`(test_\w+\.py)`", text):
         assert list((ROOT / "tests").rglob(name)), name
 
@@ -134,11 +133,11 @@ def test_the_picture_shows_what_its_source_says() -> None:
     assert wanted == {text.replace("&#39;", "'").replace("&#45;", "-") for text in shown}
 
 
-def test_the_readme_has_the_presets_weights() -> None:
+def test_a_page_has_the_presets_weights() -> None:
     names = ("mle", "sm", "tmkd", "kd")
     for method, weights in PRESETS.items():
         shown = " | ".join(f"{weights.get(name, 0):g}" for name in names)
-        assert f"| `{method}` | {shown} |" in README
+        assert f"| `{method}` | {shown} |" in CHOOSING
 
 
 def keys_of_table(heading: str) -> set[str]:
@@ -192,19 +191,18 @@ def test_the_formats_vectors_of_the_plan_are_the_codes() -> None:
 
 
 def test_the_formats_vectors_of_the_digests_are_the_codes(tmp_path: Path) -> None:
-    texts, ids, teacher = re.findall(r"^\|.*\| `([0-9a-f]{64})` \|$", FORMAT, re.MULTILINE)
+    texts, ids, given, teacher = re.findall(r"^\|.*\| `([0-9a-f]{64})` \|$", FORMAT, re.MULTILINE)
     labels = np.array([1], np.int64)
-    assert texts == texts_sha256([("good", "né")], labels)
+    assert texts == texts_sha256([pa.array(["good"]), pa.array(["né"])], labels)
     rows = Ragged.from_rows([[101, 7, 102]], np.int32), Ragged.from_rows([[0, 0, 0]], np.int8)
     assert ids == Examples(*rows, labels).ids_sha256()
+    assert given == given_sha256(GivenLogits("probabilities", {"train": np.array([[0.25, 0.75]])}))
     (tmp_path / "config.json").write_bytes(b"{}")
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     assert teacher == files_sha256(tmp_path, ["model.safetensors", "config.json"])
 
 
-def test_the_readme_shows_the_layout_of_a_cache(
-    tmp_path: Path, data: Path, good_teacher: Path
-) -> None:
+def test_a_page_shows_the_layout_of_a_cache(tmp_path: Path, data: Path, good_teacher: Path) -> None:
     """The lines of the README's own data, run: made, looked at, checked."""
     root = tmp_path / "cache"
     run(f"cache-teacher --task mood --data {data} --teacher {good_teacher} --pairs 8 --out {root}")
@@ -212,7 +210,8 @@ def test_the_readme_shows_the_layout_of_a_cache(
     assert "train-student" not in told
     assert Cache.open(root).seal.rows.pairs == 8
     assert "in order" in run(f"cache-teacher verify {root} --deep --teacher {good_teacher}")
-    (layout,) = [block for language, block in BLOCKS if block.startswith("shards/rte/")]
+    sharing = (ROOT / "docs" / "sharing.md").read_text(encoding="utf-8")
+    (layout,) = [block for _, block in FENCED.findall(sharing) if block.startswith("shards/rte/")]
     shown = set(re.findall(r"^  ([\w.]+)/? ", layout, re.MULTILINE))
     assert {path.name for path in root.iterdir()} == shown
 

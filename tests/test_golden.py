@@ -16,8 +16,8 @@ from tests.goldens import make, reader
 
 GOLDENS = Path(__file__).parent / "goldens"
 SEALS = {
-    "arrow": "f4484c512d74fa0d8fc9e3d66c65fd57bde223c3ec03defe85c2f3da45dd5740",
-    "hdf5": "489d6e5246e99a0762db703790aa9caa9d959444594d42ba047ecd0c2ccad074",
+    "arrow": "74a97cfaaddffd27e3ed3ea993aff2d17a7e8154354f08dc8849cfb99b8fbc88",
+    "hdf5": "abe237cf6de71f6a3c6a1253cb96423b746c22603b280bab53d236aff2fa8c4f",
 }
 
 

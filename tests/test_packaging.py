@@ -106,6 +106,9 @@ COMMANDS = (
     ("mixkd.teacher_cache.cli", ("verify",)),
     ("mixkd.teacher_cache.cli", ("repair",)),
     ("mixkd.student_train.cli", ()),
+    ("mixkd.student_train.cli", ("train",)),
+    ("mixkd.student_train.cli", ("evaluate",)),
+    ("mixkd.student_train.cli", ("predict",)),
 )
 
 

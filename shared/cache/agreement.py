@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import HEADER, CoveredFile, Header
+from mixkd.shared.cache.kept import FOLDER
 from mixkd.shared.cache.seal import MANIFEST, Seal
 from mixkd.shared.errors import AlignmentError, MalformedError
 
@@ -16,7 +17,7 @@ def check_agreement(folder: CacheFolder, header: Header, seal: Seal) -> None:
     Raises:
         DamagedFileError: If `cache.json` is not the sealed one.
         MalformedError: If the two contradict each other.
-        AlignmentError: If a split has no sealed headline score.
+        AlignmentError: If a split with labels has no sealed headline score.
     """
     covered = covered_file(seal, HEADER, folder.root)
     folder.check_file(covered)
@@ -28,7 +29,17 @@ def check_agreement(folder: CacheFolder, header: Header, seal: Seal) -> None:
         raise _contradiction(where, what, found)
     if seal.files != tuple(sorted([covered, *header.files])):
         raise _contradiction(where, f"the files of {HEADER}", "different files or digests")
+    if header.identity.teacher.source == "logits":
+        starts = any(file.path.startswith("student_init/") for file in seal.files)
+        if seal.rows.pairs or starts:
+            what = "no pairs and no starting points, since no model is behind given logits"
+            raise _contradiction(where, what, f"{seal.rows.pairs} pairs" + " and starts" * starts)
     splits = [split.name for split in header.identity.splits]
+    kept = {f"{FOLDER}/{split}.arrow" for split in splits if header.columns}
+    if {file.path for file in seal.files if file.path.startswith(f"{FOLDER}/")} != kept:
+        shown = ", ".join(sorted(kept)) or f"no {FOLDER}/"
+        raise _contradiction(where, f"{shown} as in {HEADER}", "others")
+    splits = [split.name for split in header.identity.splits if split.labelled]
     scored = [split for split, scores in seal.scores.items() if header.metric in scores]
     if sorted(scored) != sorted(splits):
         raise AlignmentError(

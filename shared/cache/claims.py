@@ -60,12 +60,18 @@ CLAIMS: dict[Claim, Promise] = {
         "logits joined with labels give the sealed scores; the metric is one of them",
         {"open": "part", "train-student": "all", "verify": "all"},
     ),
-    "logits": Promise("the teacher gives the logits for the ids", {"--teacher": "sample"}),
+    "logits": Promise(
+        "the teacher gives the logits for the ids; given ones are those beside the texts",
+        {"--teacher": "sample", "--data": "all"},
+    ),
     "dtype": Promise(
         "the logits were computed in the recorded number format",
         {"verify": "part", "--teacher": "sample"},
     ),
-    "teacher": Promise("the teacher has this digest", {"--teacher": "all"}),
+    "teacher": Promise(
+        "the teacher, or what was given in its place, has this digest",
+        {"--teacher": "all", "--data": "all"},
+    ),
     "label_order": Promise(
         "the teacher names its labels in the order of the columns", {"--teacher": "all"}
     ),
@@ -77,8 +83,10 @@ CLAIMS: dict[Claim, Promise] = {
     "about": Promise(
         "the teacher's name, revision and number format are those described", {"--teacher": "note"}
     ),
-    "card": Promise("README.md says what the cache says", {"verify": "note"}),
+    "card": Promise("README.md and rows/ say what the cache says", {"verify": "note"}),
 }
+
+PLAIN = frozenset(claim for claim, promise in CLAIMS.items() if "verify" in promise.checks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +159,8 @@ class Verified:
 
 
 def claims_of(level: Level) -> Iterator[Claim]:
-    """Give the claims that no level but this one looks at."""
-    return (claim for claim, promise in CLAIMS.items() if set(promise.checks) == {level})
+    """Give the claims that this level looks at and plain `verify` does not."""
+    return (c for c, promise in CLAIMS.items() if level in promise.checks and c not in PLAIN)
 
 
 def _missing(claim: Claim, asked: Collection[Level]) -> str:

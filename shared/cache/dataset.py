@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 
 
 def split_dataset(
-    examples: Examples, logits: npt.NDArray[Any], label_names: Sequence[str]
+    examples: Examples,
+    logits: npt.NDArray[Any],
+    label_names: Sequence[str],
+    kept: pa.Table | None = None,
 ) -> datasets.Dataset:
     """Return a split without copying a column.
 
     The columns are those of the examples (`text_a`, `text_b`, `label` as `ClassLabel`, `input_ids`,
-    `token_type_ids`, as far as the cache has them) and `teacher_logits`, C numbers per row.
+    `token_type_ids`, as far as the cache has them), those of the data that were kept, and
+    `teacher_logits`, C numbers per row. A row without a label has -1 there, or NaN for
+    regression.
     """
     columns = {name: column for name, column in examples.columns().items() if column is not None}
-    return _dataset({**columns, "teacher_logits": _lists(logits)}, label_names)
+    further = {} if kept is None else dict(zip(kept.column_names, kept.columns, strict=True))
+    return _dataset({**columns, **further, "teacher_logits": logits_column(logits)}, label_names)
 
 
 def pairs_dataset(shards: Sequence[PairTable]) -> datasets.Dataset:
@@ -33,7 +39,7 @@ def pairs_dataset(shards: Sequence[PairTable]) -> datasets.Dataset:
         name: pa.chunked_array([pa.array(getattr(shard, name)) for shard in shards])
         for name in ("left", "right", "lam")
     }
-    logits = pa.chunked_array([_lists(shard.known_logits) for shard in shards])
+    logits = pa.chunked_array([logits_column(shard.known_logits) for shard in shards])
     return _dataset({**columns, "teacher_logits": logits}, ())
 
 
@@ -48,6 +54,6 @@ def _dataset(columns: dict[str, Any], label_names: Sequence[str]) -> datasets.Da
     return datasets.Dataset(InMemoryTable(table), info=datasets.DatasetInfo(features=features))
 
 
-def _lists(logits: npt.NDArray[Any]) -> pa.FixedSizeListArray:
+def logits_column(logits: npt.NDArray[Any]) -> pa.FixedSizeListArray:
     """Return logits [n, C] as one list of C per row."""
     return pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel()), logits.shape[1])

@@ -6,6 +6,7 @@ Reader, writer, verify and repair all look at a cache through this.
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -113,6 +114,13 @@ class CacheFolder:
 
     def header(self) -> Header:
         """Read `cache.json`."""
+        if not os.path.lexists(self.root / HEADER):
+            raise MissingFileError(
+                self.root / HEADER,
+                expected="a file",
+                found="none: no build got as far as that here",
+                do="name the folder of a cache, or run the build again",
+            )
         data = files.read(self.root, HEADER, limit_bytes=HEADER_LIMIT_BYTES)
         return Header.from_bytes(data, self.root / HEADER)
 
@@ -172,12 +180,19 @@ class CacheFolder:
         try:
             return files.read(self.root, name, limit_bytes=SEAL_LIMIT_BYTES)
         except MissingFileError:
-            raise UnsealedError(
-                self.root / name,
-                expected="a seal",
-                found="none: the cache is not finished, or this is not a cache",
-                do="finish the build, or seal what is complete with: cache-teacher seal DIR",
-            ) from None
+            raise self._unsealed(name) from None
+
+    def _unsealed(self, name: str) -> UnsealedError:
+        seal = f"cache-teacher seal {shlex.quote(str(self.root))}"
+        begun = self.exists()
+        return UnsealedError(
+            self.root / name,
+            expected="a seal",
+            found="none: the build is not finished" if begun else "none: this is not a cache",
+            do=f"run the build again, which goes on; or seal what is complete with: {seal}"
+            if begun
+            else "name the folder of a cache",
+        )
 
     def check_file(self, covered: CoveredFile) -> None:
         """Compare a covered file's size and sha256."""
@@ -225,9 +240,9 @@ class CacheFolder:
         """Read a split that may not be sealed yet: it must be what the identity was made from."""
         name = f"examples/{split.name}.arrow"
         where = self.root / name
-        data = files.read(self.root, name, limit_bytes=FILE_LIMIT_BYTES)
+        data = files.mapped(self.root, name, limit_bytes=FILE_LIMIT_BYTES)
         examples = Examples.from_bytes(data, split.rows, identity.problem_type, where)
-        examples.check_values(identity.classes, identity.max_length, where)
+        examples.check_values(identity.classes, identity.max_length, split.labelled, where)
         check_digest(where, examples.ids_sha256(), split.ids_sha256, GET_AGAIN)
         if (texts_sha256 := examples.texts_sha256()) is not None:
             check_digest(where, texts_sha256, split.texts_sha256, GET_AGAIN)

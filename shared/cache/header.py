@@ -9,6 +9,7 @@ import msgspec
 
 from mixkd.shared.cache.codecs import CODECS
 from mixkd.shared.cache.codecs.base import KINDS, SHARD_LIMIT_BYTES, KindName, Layout
+from mixkd.shared.cache.kept import KeptColumns, check_kept
 from mixkd.shared.cache.starts import START_PATTERN
 from mixkd.shared.cache.versions import decode_versioned, newer
 from mixkd.shared.errors import MalformedError, UsageError
@@ -36,7 +37,7 @@ SplitName = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,40}\Z")]
 CoveredPath = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"\A(cache\.json|examples/[a-z0-9_]+\.arrow"
+        pattern=r"\A(cache\.json|(examples|columns)/[a-z0-9_]+\.arrow"
         rf"|(tokenizer|student_init/{START_PATTERN})/"
         r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}\.(json|txt|model|safetensors))\Z"
     ),
@@ -55,17 +56,31 @@ class CoveredFile(Value, frozen=True, kw_only=True, order=True):
 
 
 class Split(Value, frozen=True, kw_only=True):
-    """One labelled split; the digests are over its texts and over its ids, labels included."""
+    """One split; the digests are over its texts and over its ids, labels included.
+
+    Attributes:
+        labelled: Rows that have a label; all of them but in train.
+    """
 
     name: SplitName
     rows: Positive
+    labelled: Count
     texts_sha256: Sha256
     ids_sha256: Sha256
 
 
-class TeacherIdentity(Value, frozen=True, kw_only=True):
-    """The teacher: sha256 over its files; for each class of the cache, the teacher's label."""
+def labelled_note(rows: int, labelled: int) -> str:
+    """Say how many rows have a label, for behind their number; nothing where all have one."""
+    return f" ({labelled:,} labelled)" if labelled < rows else ""
 
+
+class TeacherIdentity(Value, frozen=True, kw_only=True):
+    """The teacher: sha256 over its files; for each class of the cache, the teacher's label.
+
+    Where the logits were given (`source` is "logits"), sha256 is over what was given.
+    """
+
+    source: Literal["model", "logits"]
     sha256: Sha256
     columns: tuple[Count, ...]
 
@@ -139,6 +154,12 @@ class Identity(Value, frozen=True, kw_only=True, dict=True):
             raise malformed(where, "splits train and at least one more, each once", names)
         if not 2 <= self.n_train <= TRAIN_LIMIT:
             raise malformed(where, f"two train examples, at most {TRAIN_LIMIT}", self.n_train)
+        for split in self.splits:
+            some = split.name == "train" and split.labelled < split.rows
+            if not some and split.labelled != split.rows:
+                most = "at most " * (split.name == "train")
+                expected = f"{split.name} with {most}{split.rows} labelled rows"
+                raise malformed(where, expected, split.labelled)
         if len(set(self.label_names)) != len(self.label_names):
             raise malformed(where, "distinct label names", f"{len(self.label_names)} names")
         if not 1 <= self.classes <= CLASSES_LIMIT:
@@ -155,6 +176,7 @@ class Draft(Value, frozen=True, kw_only=True):
     Attributes:
         shard_rows: Rows of a whole shard.
         metric: The task's headline metric, a name in `shared/metrics.py`.
+        columns: Further columns of the data that the cache carries, in order.
         about: Free text for people; it decides nothing.
     """
 
@@ -162,6 +184,7 @@ class Draft(Value, frozen=True, kw_only=True):
     shard_rows: Positive
     shard_format: Literal["arrow", "hdf5"]
     metric: str
+    columns: KeptColumns
     about: About
 
     def check(self, where: object, pairs: int) -> None:
@@ -221,6 +244,7 @@ class Header(Draft, frozen=True, kw_only=True):
             expected = f"fingerprint {header.identity.fingerprint}"
             raise malformed(where, expected, header.fingerprint)
         check_order(header.files, where)
+        check_kept(header.columns, where)
         known = metric_names(header.identity.problem_type, header.identity.classes)
         if header.metric not in known:
             raise malformed(where, f"metric {' or '.join(known)}", repr(header.metric)[:80])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,20 +16,23 @@ from mixkd.shared import files
 from mixkd.shared.cache.agreement import check_agreement, covered_file
 from mixkd.shared.cache.codecs.base import Columns
 from mixkd.shared.cache.folder import FILE_LIMIT_BYTES, GET_AGAIN, CacheFolder, check_digest
-from mixkd.shared.cache.header import About, CoveredFile, Header, Identity
+from mixkd.shared.cache.header import About, CoveredFile, Header, Identity, labelled_note
+from mixkd.shared.cache.kept import decode_kept, kept_path
 from mixkd.shared.cache.records import Record
 from mixkd.shared.cache.rows import rows_by_split
+from mixkd.shared.cache.scores import split_scores
 from mixkd.shared.cache.seal import MANIFEST, Seal, seal_name
 from mixkd.shared.cache.starts import Layers, layers_of, listed, start_name
-from mixkd.shared.errors import AlignmentError, MalformedError, MissingFileError, UsageError
+from mixkd.shared.errors import AlignmentError, MalformedError, UsageError
 from mixkd.shared.examples import Examples
 from mixkd.shared.json_values import COUNT_LIMIT
-from mixkd.shared.metrics import metrics
 from mixkd.shared.pairs import PairTable
+from mixkd.shared.places import check_cache
 from mixkd.shared.publish import is_temporary
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow as pa
 
 SCORE_TOLERANCE = 1e-9
 TOKENIZER = "tokenizer"
@@ -62,13 +66,7 @@ class Cache:
                 AlignmentError: Naming the file and what to do.
         """
         root = Path(root)
-        if not files.is_folder(root):
-            raise MissingFileError(
-                root,
-                expected="the folder of a cache",
-                found="a file" if files.exists(root) else "nothing",
-                do="make one with: cache-teacher --task TASK --pairs N",
-            )
+        check_cache(root)
         folder = CacheFolder(root)
         seal, found = folder.seal(seal_name(pin)) if pin else folder.manifest()
         return cls.of(folder, folder.header(), seal, found)
@@ -85,7 +83,10 @@ class Cache:
         return cls(folder, header, seal, pin)
 
     def __repr__(self) -> str:
-        splits = ", ".join(f"{split.rows:,} {split.name}" for split in self.identity.splits)
+        splits = ", ".join(
+            f"{split.rows:,} {split.name}{labelled_note(split.rows, split.labelled)}"
+            for split in self.identity.splits
+        )
         classes = f"{self.identity.classes} classes" if self.identity.label_names else "regression"
         pairs = f"{self.seal.rows.pairs:,} pairs"
         return f"Cache({str(self.root)!r}: {splits}, {pairs}, {classes}, pin {self.pin[:12]})"
@@ -120,6 +121,15 @@ class Cache:
         if split not in self._examples:
             self._examples[split] = self._open_examples(split)
         return self._examples[split]
+
+    def columns(self, split: str = "train") -> pa.Table:
+        """Return the columns of the data that were kept (`--keep-columns`), row i of example i.
+
+        Raises:
+            UsageError: If the cache has none.
+        """
+        path = kept_path(split, self.header.columns, self.root)
+        return decode_kept(*self._covered_table(path, split), self.header.columns)
 
     def logits(self, split: str = "train") -> npt.NDArray[np.float32]:
         """Return the teacher's raw logits on the examples of a split, float32 [n, C]."""
@@ -161,30 +171,28 @@ class Cache:
         if name == "pairs":
             return pairs_dataset([table for _, table in self._pair_tables()] or [self.pairs()])
         if name not in self.splits:
-            raise UsageError(
-                "to_dataset",
-                expected=f"one of {', '.join((*self.splits, 'pairs'))}",
-                found=name,
-                do="choose one of these",
-            )
-        return split_dataset(self.examples(name), self.logits(name), self.identity.label_names)
+            known = f"one of {', '.join((*self.splits, 'pairs'))}"
+            raise UsageError("to_dataset", expected=known, found=name, do="choose one of these")
+        kept = self.columns(name) if self.header.columns else None
+        rows = self.examples(name), self.logits(name)
+        return split_dataset(*rows, self.identity.label_names, kept)
 
     def check_alignment(self) -> dict[str, dict[str, float]]:
         """Recompute the scores of the stored logits joined with the stored labels.
 
         Returns:
-            split -> metric -> score, equal to the sealed ones.
+            split -> metric -> score, equal to the sealed ones. A train split without any label has
+            none.
 
         Raises:
             AlignmentError: If they differ by more than 1e-9.
         """
-        joined = {
-            split: metrics(self.logits(split), self.examples(split).labels, self._problem_type)
-            for split in self.splits
-        }
-        for split, scores in joined.items():
+        examples = {split: self.examples(split) for split in self.splits}
+        logits = {split: self.logits(split) for split in self.splits}
+        joined = split_scores(examples, logits, self.identity.problem_type)
+        for split, found in joined.items():
             sealed = self.seal.scores.get(split, {})
-            for name, score in scores.items():
+            for name, score in found.items():
                 if not abs(sealed.get(name, np.inf) - score) <= SCORE_TOLERANCE:
                     raise AlignmentError(
                         self.root / MANIFEST,
@@ -260,25 +268,26 @@ class Cache:
                 (rows,) = rows_by_split(self.identity, self.read(record))
                 yield record.start, rows.pairs
 
-    @property
-    def _problem_type(self) -> str:
-        return self.identity.problem_type
-
     @cached_property
     def _originals(self) -> dict[str, npt.NDArray[np.float32]]:
         return self._folder.originals(self.seal.records("originals"), self.identity)
 
     def _open_examples(self, split: str) -> Examples:
-        n_rows = next(s.rows for s in self.identity.splits if s.name == split)
-        covered = covered_file(self.seal, f"examples/{split}.arrow", self.root)
-        where = self.root / covered.path
-        data = files.mapped(
-            self.root, covered.path, limit_bytes=FILE_LIMIT_BYTES, size_bytes=covered.size_bytes
-        )
-        check_digest(where, hashlib.sha256(data).hexdigest(), covered.sha256, GET_AGAIN)
-        examples = Examples.from_bytes(data, n_rows, self._problem_type, where)
-        examples.check_values(self.identity.classes, self.identity.max_length, where)
+        where, data, rows = self._covered_table(f"examples/{split}.arrow", split)
+        examples = Examples.from_bytes(data, rows, self.identity.problem_type, where)
+        labelled = next(s.labelled for s in self.identity.splits if s.name == split)
+        classes, max_length = self.identity.classes, self.identity.max_length
+        examples.check_values(classes, max_length, labelled, where)
         return examples
+
+    def _covered_table(self, path: str, split: str) -> tuple[Path, mmap.mmap, int]:
+        """Map a split's file after its digest was checked; how many rows it must have."""
+        rows = next(s.rows for s in self.identity.splits if s.name == split)
+        file, where = covered_file(self.seal, path, self.root), self.root / path
+        size = file.size_bytes
+        data = files.mapped(self.root, path, limit_bytes=FILE_LIMIT_BYTES, size_bytes=size)
+        check_digest(where, hashlib.sha256(data).hexdigest(), file.sha256, GET_AGAIN)
+        return where, data, rows
 
     def _covered_folder(self, name: str) -> Path:
         """Check the files of a covered folder once, for who hands its path to a library."""

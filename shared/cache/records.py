@@ -14,6 +14,7 @@ from mixkd.shared.json_values import Count, Sha256, Value, dumps, malformed
 
 RECORD_LIMIT_BYTES = 64 * 2**10
 COMMITS = "commits"
+GIVEN = "given"  # each part of `Made` where the logits were given: what computed them is unknown
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
 
 

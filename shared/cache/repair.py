@@ -19,9 +19,10 @@ from mixkd.shared.cache.agreement import check_agreement
 from mixkd.shared.cache.discard import discard_shard
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import Header, Identity
+from mixkd.shared.cache.loadable import ROWS, rows_path
 from mixkd.shared.cache.records import COMMITS, Record
 from mixkd.shared.cache.seal import MANIFEST, SEALS, Seal
-from mixkd.shared.cache.sealing import README, publish_longest
+from mixkd.shared.cache.sealing import README, describe, publish_longest
 from mixkd.shared.cache.writer import check_owner
 from mixkd.shared.errors import DamagedFileError, MixkdError
 
@@ -67,14 +68,15 @@ def repair_cache(root: str | Path, dry_run: bool = False) -> list[Step]:
     named = {record.file for record in (*records.values(), *sealed.values())}
     steps += _stale(folder, named)
     steps += _lost(folder, seals)
-    if (root / README).is_dir():
-        steps.append(Step("quarantine", README, "it is a folder"))
+    steps += _out_of_place(root, identity)
     if not dry_run:
         _carry_out(folder, steps, sealed)
         # A builder may have sealed what was put aside meanwhile.
         _carry_out(folder, _listing(_seals(folder, header)[0], bad) if bad else [], sealed)
         if folder.names(SEALS):
-            publish_longest(folder)
+            cache = publish_longest(folder)
+            if not any(step.action == "get again" for step in steps):
+                describe(cache)
     return steps
 
 
@@ -149,6 +151,16 @@ def _lost(folder: CacheFolder, seals: dict[str, Seal]) -> Iterator[Step]:
             folder.check_file(file)
         except MixkdError as error:
             yield Step("get again", file.path, str(error))
+
+
+def _out_of_place(root: Path, identity: Identity) -> Iterator[Step]:
+    """Find what a seal could not write its card and rows over."""
+    if os.path.lexists(root / ROWS) and ((root / ROWS).is_symlink() or not (root / ROWS).is_dir()):
+        yield Step("quarantine", ROWS, "it is not a folder of the cache")
+        return
+    for name in (README, *(rows_path(split.name) for split in identity.splits)):
+        if (root / name).is_dir() and not (root / name).is_symlink():
+            yield Step("quarantine", name, "it is a folder")
 
 
 def _free(root: Path, name: str) -> str:

@@ -11,8 +11,10 @@ from mixkd.shared import files, publish
 from mixkd.shared.cache.card import card
 from mixkd.shared.cache.folder import FILE_LIMIT_BYTES, CacheFolder
 from mixkd.shared.cache.header import HEADER, CoveredFile, CoveredPath, Header
+from mixkd.shared.cache.loadable import write_rows
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import Record
+from mixkd.shared.cache.scores import split_scores
 from mixkd.shared.cache.seal import (
     MANIFEST,
     SEAL_LIMIT_BYTES,
@@ -24,7 +26,6 @@ from mixkd.shared.cache.seal import (
 )
 from mixkd.shared.errors import DamagedFileError, MixkdError, OutputError, UnsealedError
 from mixkd.shared.json_values import sha256_hex
-from mixkd.shared.metrics import metrics
 from mixkd.shared.plan import complete_prefix
 
 README = "README.md"
@@ -89,7 +90,7 @@ def publish_seal(folder: CacheFolder, seal: Seal) -> None:
         raise
 
 
-def publish_longest(folder: CacheFolder, known: dict[str, Seal] | None = None) -> str:
+def publish_longest(folder: CacheFolder, known: dict[str, Seal] | None = None) -> Cache:
     """Make MANIFEST.json the longest seal, looking again until no longer one has appeared.
 
     A seal is opened as a reader opens it before it takes the place of another one.
@@ -98,7 +99,7 @@ def publish_longest(folder: CacheFolder, known: dict[str, Seal] | None = None) -
         known: Seals that were read before, by path; those that are read now are added.
 
     Returns:
-        The pin of the longest seal.
+        The cache at the longest seal.
     """
     known = {} if known is None else known
     header, name = folder.header(), _longest_on_disk(folder, known)
@@ -108,10 +109,14 @@ def publish_longest(folder: CacheFolder, known: dict[str, Seal] | None = None) -
         _put(folder.root, MANIFEST, data)
         again = _longest_on_disk(folder, known)
         if again == name:
-            break
+            return cache
         name = again
-    _put(folder.root, README, card(cache).encode())
-    return cache.pin
+
+
+def describe(cache: Cache) -> None:
+    """Write what people and the Hub read of a cache: `rows/`, and the card that names them."""
+    write_rows(cache)
+    _put(cache.root, README, card(cache).encode())
 
 
 def longest(seals: Mapping[str, Seal]) -> tuple[str, Seal]:
@@ -124,7 +129,7 @@ def covered_paths(folder: CacheFolder) -> list[str]:
     starts = (f"student_init/{name}" for name in folder.listed("student_init"))
     paths = [
         f"{place}/{name}"
-        for place in ("examples", "tokenizer", *starts)
+        for place in ("examples", "columns", "tokenizer", *starts)
         for name in folder.listed(place)
     ]
     return sorted(path for path in paths if _is_covered(path))
@@ -191,7 +196,4 @@ def _scores(
 ) -> dict[str, dict[str, float]]:
     identity = header.identity
     logits = folder.originals(originals, identity)
-    return {
-        split: metrics(logits[split], examples.labels, identity.problem_type)
-        for split, examples in folder.all_examples(identity).items()
-    }
+    return split_scores(folder.all_examples(identity), logits, identity.problem_type)

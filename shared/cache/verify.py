@@ -18,8 +18,9 @@ from mixkd.shared.cache.claims import Claim, Finding, Reported, Unchecked
 from mixkd.shared.cache.codecs.base import Columns
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import HEADER_LIMIT_BYTES, Identity
+from mixkd.shared.cache.loadable import has_rows, rows_path
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.cache.records import COMMITS, Record
+from mixkd.shared.cache.records import COMMITS, GIVEN, Record
 from mixkd.shared.cache.seal import SEALS
 from mixkd.shared.cache.sealing import README
 from mixkd.shared.cache.writer import check_owner
@@ -87,12 +88,14 @@ def look(root: str | Path, deep: bool = False) -> Iterator[Reported]:
         yield from (Unchecked(claim, "the cache does not open") for claim in unopened)
         return
     identity = cache.identity
+    kept = cache.splits if cache.header.columns else ()
     planned, left_out = _planned(folder, identity, cache.pair_records, deep)
     checks = [
         *(Check(partial(folder.check_file, file)) for file in cache.seal.files),
         *(_shard(folder, record, identity, record in planned) for record in cache.seal.shards),
         *_examples(folder, identity),
         Check(cache.check_alignment, malformed="rows"),
+        *(Check(partial(cache.columns, split), malformed="rows") for split in kept),
         *(Check(partial(cache.student_folder, layers)) for layers in cache.starts),
         Check(cache.tokenizer_folder),
         Check(partial(_dtypes, cache)),
@@ -177,15 +180,16 @@ def _is_planned(columns: Columns, record: Record, identity: Identity) -> bool:
 
 
 def _dtypes(cache: Cache) -> list[Finding]:
-    """Look whether the teacher's number formats are known ones; only a rerun shows more."""
+    """Look whether the recorded number formats are known ones; only a rerun shows more."""
+    known = (GIVEN,) if cache.identity.teacher.source == "logits" else DTYPES
     return [
         Finding(
             "dtype",
-            f"{cache.root / record.name}: expected one of {', '.join(DTYPES)}, "
+            f"{cache.root / record.name}: expected one of {', '.join(known)}, "
             f"found {printable(record.made.dtype[:40])}",
         )
         for record in cache.seal.shards
-        if record.made.dtype not in DTYPES
+        if record.made.dtype not in known
     ]
 
 
@@ -241,8 +245,7 @@ def _without_seal(folder: CacheFolder) -> Iterator[Finding]:
 
 
 def _card(cache: Cache) -> Iterator[Finding]:
-    """Compare README.md with what a seal would write: readers believe neither."""
-    path = cache.root / README
+    """Compare README.md and its rows with what a seal would write: readers believe neither."""
     try:
         text = files.read(cache.root, README, limit_bytes=HEADER_LIMIT_BYTES)
     except MissingFileError:
@@ -250,9 +253,11 @@ def _card(cache: Cache) -> Iterator[Finding]:
     except MixkdError as error:
         yield Finding("card", str(error), harmless=True)
         return
-    if text != card(cache).encode():
-        note = "expected the card that this version writes for this seal, found a different text"
-        yield Finding("card", f"{path}: {note}; cache-teacher seal writes it again", harmless=True)
+    same = {README: text == card(cache).encode()}
+    same |= {rows_path(split): has_rows(cache, split) for split in cache.splits}
+    note = "expected what a seal writes, found none or another; cache-teacher seal writes it again"
+    for name in (name for name, is_same in same.items() if not is_same):
+        yield Finding("card", f"{cache.root / name}: {note}", harmless=True)
 
 
 def _left_over(root: Path, cache: Cache) -> Iterator[Finding]:
@@ -271,10 +276,8 @@ def _left_over(root: Path, cache: Cache) -> Iterator[Finding]:
             )
             yield Finding("files", message, harmless=True)
     if links:
-        message = (
-            f"{root / links[0]}: expected files and folders, found {len(links)} links; "
-            "readers follow them, builds and repairs refuse to write through them"
-        )
+        message = f"{root / links[0]}: expected files and folders, found {len(links)} links; "
+        message += "readers follow them, builds and repairs refuse to write through them"
         yield Finding("files", message, harmless=True)
 
 

@@ -6,19 +6,22 @@ builders one wins. The disk is read once, into one snapshot of the records; late
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mixkd.shared import plan, publish
 from mixkd.shared.arrays import RowRange
+from mixkd.shared.arrow_ipc import content_of
 from mixkd.shared.cache import sealing
 from mixkd.shared.cache.codecs import CODECS
 from mixkd.shared.cache.codecs.base import KINDS, Columns, KindName, columns_equal
 from mixkd.shared.cache.discard import discard_shard
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import HEADER, CoveredFile, Draft, Header, Identity
+from mixkd.shared.cache.kept import FOLDER, KeptColumn
 from mixkd.shared.cache.records import COMMITS, Made, Record, record_name, shard_name
 from mixkd.shared.cache.seal import SEALS, Seal
+from mixkd.shared.content import Content
 from mixkd.shared.errors import DamagedFileError, DifferentCacheError, DiskError, OutputError
 from mixkd.shared.examples import Examples
 from mixkd.shared.json_values import sha256_hex
@@ -57,32 +60,31 @@ class CacheWriter:
         """Publish what all shards refer to, each file exclusively, `cache.json` last.
 
         Args:
-            examples: Split name -> examples.
+            examples: Split name -> examples, with the columns to keep.
             files: Path -> content of what lies under `tokenizer/` and `student_init/`.
 
         Raises:
             OutputError: If a different file is there already.
             MalformedError: If the header is one that no reader would take.
         """
-        tables = {f"examples/{split}.arrow": rows.to_bytes() for split, rows in examples.items()}
-        contents = {**tables, **files}
+        contents = {f"examples/{split}.arrow": rows.content() for split, rows in examples.items()}
+        for split, rows in examples.items():
+            if rows.kept is not None:
+                contents[f"{FOLDER}/{split}.arrow"] = content_of(rows.kept)
+        contents |= {name: Content.of_bytes(data) for name, data in files.items()}
         covered = [
-            CoveredFile(path=p, size_bytes=len(d), sha256=sha256_hex(d))
-            for p, d in contents.items()
+            CoveredFile(path=path, size_bytes=content.size_bytes, sha256=content.sha256)
+            for path, content in contents.items()
         ]
         header = Header.of(draft, tuple(sorted(covered)))
         Header.from_bytes(header.to_bytes(), root / HEADER)  # what no reader takes is not begun
-        for name, data in {**contents, HEADER: header.to_bytes()}.items():
-            actual = publish.Root(root).create(name, data)
-            if actual is None or actual == data:
-                continue
-            if name != HEADER or not _like(Header.from_bytes(actual, root / name), header):
-                raise OutputError(
-                    root / name,
-                    expected="no file, or the one that this build would write",
-                    found="a different one, from a build with different settings",
-                    do="choose another --out, or remove this folder if no build is running",
-                )
+        disk = publish.Root(root)
+        for name, content in contents.items():
+            if not disk.create_large(name, content):
+                raise _taken(root / name)
+        actual = disk.create(HEADER, header.to_bytes())
+        if actual is not None and not _like(Header.from_bytes(actual, root / HEADER), header):
+            raise _taken(root / HEADER)
         return cls.open(root)
 
     @property
@@ -175,6 +177,7 @@ class CacheWriter:
             for name, asked, stored in (
                 ("shard_rows", draft.shard_rows, self.header.shard_rows),
                 ("format", draft.shard_format, self.header.shard_format),
+                ("columns", _listed(draft.columns), _listed(self.header.columns)),
             )
             if asked != stored
         ]
@@ -221,7 +224,9 @@ class CacheWriter:
         self.check_unchanged()
         made = sealing.make(self.folder, self.header, {kind: self.records(kind) for kind in KINDS})
         sealing.publish_seal(self.folder, made)
-        return sealing.publish_longest(self.folder, self._seals)
+        cache = sealing.publish_longest(self.folder, self._seals)
+        sealing.describe(cache)
+        return cache.pin
 
     def _add(self, record: Record) -> None:
         check_owner(self.folder.root, record, self.identity)
@@ -269,6 +274,19 @@ def check_owner(root: Path, record: Record, identity: Identity) -> None:
             found=f"one of {record.fingerprint[:12]}",
             do="run: cache-teacher repair",
         )
+
+
+def _taken(path: Path) -> OutputError:
+    return OutputError(
+        path,
+        expected="no file, or the one that this build would write",
+        found="a different one, from a build with different settings",
+        do="choose another --out, or remove this folder if no build is running",
+    )
+
+
+def _listed(columns: Sequence[KeptColumn]) -> str:
+    return ", ".join(f"{column.name} ({column.type})" for column in columns) or "none"
 
 
 def _like(actual: Header, wanted: Header) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mixkd.shared.examples import Ragged
+from mixkd.shared.examples import Growing, Ragged
 
 ROWS_AT_ONCE = 1024
 TYPES = "token_type_ids"
@@ -28,8 +28,7 @@ def encode_texts(
     """
     with_types = TYPES in tokenizer.model_input_names
     columns = [column for column in (text_a, text_b) if column is not None]
-    ids: list[Any] = []
-    types: list[Any] = []
+    ids, types = Growing(np.int32), Growing(np.int8)
     for start in range(0, len(text_a), ROWS_AT_ONCE):
         encoded = tokenizer(
             *(column.slice(start, ROWS_AT_ONCE).to_pylist() for column in columns),
@@ -38,10 +37,7 @@ def encode_texts(
             return_attention_mask=False,
             return_token_type_ids=with_types,
         )
-        ids += [np.asarray(row, np.int32) for row in encoded["input_ids"]]  # [T] each
+        ids.add(encoded["input_ids"])  # [T] each
         if with_types:
-            types += [np.asarray(row, np.int8) for row in encoded[TYPES]]  # [T] each
-    return (
-        Ragged.from_rows(ids, np.int32),
-        Ragged.from_rows(types, np.int8) if with_types else None,
-    )
+            types.add(encoded[TYPES])  # [T] each
+    return ids.ragged(), types.ragged() if with_types else None

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixkd.shared.errors import MalformedError, ModelError, UntrainedHeadError
-from mixkd.shared.models.checkpoint import CONFIG, read_config, weight_files
+from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.models.checkpoint import CONFIG, label_names, read_config, weight_files
 from mixkd.shared.models.config import LABEL_TABLES, build_config
 from mixkd.shared.models.locate import Checkpoint
 from mixkd.shared.models.quietly import named_errors
@@ -34,6 +35,16 @@ class Labels:
 
     names: tuple[str, ...]
     problem_type: str
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> Labels:
+        """Take those of a trained head, by its config as a table.
+
+        Older configs do not say the problem type: there the number of labels decides.
+        """
+        names = tuple(label_names(config))
+        usual = REGRESSION if len(names) == 1 else CLASSIFICATION
+        return cls(names, str(config.get("problem_type") or usual))
 
     def put_into(self, config: Any) -> None:
         """Let a config of `transformers` describe this head."""
@@ -85,45 +96,43 @@ def load_classifier(
     initialised = _initialised(report)
     # Older checkpoints lack buffers, which are computed.
     absent = sorted(initialised & {name for name, _ in model.named_parameters()})
-    if labels is None and absent:
-        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
-        raise UntrainedHeadError(
-            checkpoint.name,
-            expected=f"all weights of {type(model).__name__}",
-            found=f"none that fit {', '.join(absent[:3])}{more}",
-            do="fine-tune it first: cache-teacher finetune",
-        )
+    if labels is None:
+        _check_trained(checkpoint.name, model, absent)
     _check_encoder(checkpoint.name, model, absent)
     return model.eval(), initialised
 
 
 def load_student(
-    files: ModelFiles, labels: Labels, seed: int = 0, allowed: Collection[str] = ()
+    files: ModelFiles, labels: Labels | None, seed: int = 0, allowed: Collection[str] = ()
 ) -> Any:
     """Load a sequence classifier from a stranger's files, in float32 on the CPU, in eval mode.
 
     Args:
-        labels: The head's. Its weights are randomly initialised under `seed` if none fit.
+        labels: The head's. Its weights are randomly initialised under `seed` if none fit. Without
+            labels the head must be in the files, as that of a finished student is.
         allowed: Types of models that may be built beside the tested ones.
 
     Raises:
         MalformedError: If `transformers` cannot load it.
         UnsafeFileError: If the files ask for what no model needs.
         ModelError: If weights of its encoder are missing.
+        UntrainedHeadError: Without labels, if any weights are missing or have a different shape.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
 
     classifiers: Any = AutoModelForSequenceClassification
     where = files.path(CONFIG)
-    settings = {k: v for k, v in check_config(files, allowed).items() if k not in LABEL_TABLES}
+    config = check_config(files, allowed)
+    head = Labels.of(config) if labels is None else labels
+    settings = {k: v for k, v in config.items() if k not in LABEL_TABLES}
     settings.pop("num_labels", None)
     tensors = read_tensors(files)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     check_numbers(settings, shapes, where)
     with named_errors(MalformedError, where, **MESSAGE):
         config = build_config(settings)
-        labels.put_into(config)
+        head.put_into(config)
         with torch.device("meta"), as_many_parameters_as(shapes, where):
             outline = classifiers.from_config(config)
         check_outline(outline, shapes, where)
@@ -137,12 +146,27 @@ def load_student(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    _check_encoder(files.name, model, sorted(_initialised(report)))
+    absent = sorted(_initialised(report))
+    if labels is None:
+        _check_trained(files.name, model, absent)
+    _check_encoder(files.name, model, absent)
     return model.eval()
 
 
 def _initialised(report: Any) -> set[str]:
     return {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+
+
+def _check_trained(name: str, model: Any, absent: list[str]) -> None:
+    """Refuse a model of which any weights were randomly initialised."""
+    if absent:
+        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+        raise UntrainedHeadError(
+            name,
+            expected=f"all weights of {type(model).__name__}",
+            found=f"none that fit {', '.join(absent[:3])}{more}",
+            do="fine-tune it first: cache-teacher finetune",
+        )
 
 
 def _check_encoder(name: str, model: Any, absent: list[str]) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from mixkd.shared import files
 from mixkd.shared.errors import ModelError
 from mixkd.shared.models.quietly import first_line
+from mixkd.shared.places import address, missing
 
 # The files of a model on the Hub that are fetched. Its subfolders hold exports to other runtimes.
 FETCHED = ["*.json", "*.txt", "*.model", "*.safetensors"]
+WEIGHTS = ["*.safetensors*"]
 NOT_FETCHED = ["*/*"]
 
 
@@ -32,22 +34,29 @@ class Checkpoint:
     about: dict[str, str]
 
 
-def locate(name: str) -> Checkpoint:
+def locate(name: str, commit: str | None = None, *, weights: bool = True) -> Checkpoint:
     """Find the folder of a model by path or Hub id; an existing path wins.
+
+    Args:
+        commit: Of the Hub, where the name cannot be a path's.
+        weights: False fetches all but these, for who needs the tokenizer only.
 
     Raises:
         ModelError: If it is a file, or neither a folder nor a model that can be fetched.
     """
     path = Path(name).expanduser()
-    if files.is_folder(path):
+    if files.is_folder(path) and commit is None:
         return Checkpoint(name, path, {"teacher": path.resolve().name})
-    if files.exists(path):
+    if files.exists(path) and commit is None:
         raise ModelError(
             name,
             expected="a model's folder",
             found="a file",
             do="give the folder that holds its config.json",
         )
+    if (url := address(name)) is not None:
+        error = missing(url, "a model's folder or a Hub id", "", of_the_hub="model")
+        raise ModelError(error.where, expected=error.expected, found=error.found, do=error.do)
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelError(
             name,
@@ -55,16 +64,19 @@ def locate(name: str) -> Checkpoint:
             found="no such folder",
             do="check the path",
         )
-    folder = _fetch(name)
+    folder = _fetch(name, commit, NOT_FETCHED if weights else NOT_FETCHED + WEIGHTS)
     # The client names a snapshot's folder after the commit that the revision resolves to.
     return Checkpoint(name, folder, {"teacher": name, "teacher_revision": folder.name})
 
 
-def _fetch(hub_id: str) -> Path:
+def _fetch(hub_id: str, commit: str | None, left_out: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=FETCHED, ignore_patterns=NOT_FETCHED))
+        folder = snapshot_download(
+            hub_id, revision=commit, allow_patterns=FETCHED, ignore_patterns=left_out
+        )
+        return Path(folder)
     except Exception as error:  # the client's transport changes with its version, errors included
         raise ModelError(
             hub_id,

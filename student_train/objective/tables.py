@@ -1,4 +1,4 @@
-"""The tables of the objective as Markdown, for README.
+"""The tables of the objective as Markdown, for `docs/choosing.md`.
 
 python -m mixkd.student_train.objective.tables
 """

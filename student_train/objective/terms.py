@@ -10,14 +10,16 @@ on the same mixes (tmkd), and the same distance on the originals (kd; Hinton et 
 It then has its `--alpha-margin`, its help, and its key in `TrainOptions.weights`.
 
 A term returns one value per row. The objective sums them and divides by the number of rows in the
-global batch, so that several processes together compute what one computes alone.
+global batch, so that several processes together compute what one computes alone. A term that needs
+labels is given the labelled rows only, and its mean is over those of the global batch: a mix is
+labelled if both of its sides are. A batch without any gives 0.
 Shapes: B rows, C classes (1 for regression). All tensors are float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 from mixkd.student_train.objective.distances import DISTANCES, squared_error
@@ -37,11 +39,21 @@ class Rows:
         student: The student's logits [B, C].
         teacher: The cached teacher's raw logits on the same inputs [B, C].
         targets: Labels as one-hot rows [B, C], mixed for mixes; for regression the numbers [B, 1].
+        labelled: int64, the positions of the rows with a label; None if all have one. A term that
+            needs labels sees these rows alone.
     """
 
     student: Tensor
     teacher: Tensor
     targets: Tensor
+    labelled: Tensor | None = None
+
+    def with_labels(self) -> Rows:
+        """Return the labelled rows."""
+        at = self.labelled
+        if at is None:
+            return self
+        return Rows(self.student[at], self.teacher[at], self.targets[at])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,7 @@ class Term:
         part: The rows of a batch that it sees.
         function: (rows, objective) -> [B].
         help: What it is, in a few words.
-        needs_labels: Whether it reads `Rows.targets`.
+        needs_labels: Whether it reads `Rows.targets`; it is then given labelled rows only.
         needs_teacher: Whether it reads `Rows.teacher`.
     """
 
@@ -104,17 +116,39 @@ class Objective:
         """Whether a term that counts sees mixes."""
         return any(term.part == "mixes" for term in self.terms)
 
-    def __call__(self, parts: Mapping[Part, Rows], counts: Mapping[Part, int]) -> dict[str, Tensor]:
+    def __call__(
+        self,
+        parts: Mapping[Part, Rows],
+        counts: Mapping[Part, int],
+        labelled: Mapping[Part, int] | None = None,
+    ) -> dict[str, Tensor]:
         """Compute the terms of a step: sums over this process's rows divided by the global count.
 
         Args:
             parts: This process's rows.
             counts: Rows of each part in the global batch; a part without rows gives 0.
+            labelled: Those of them with a label; None if all have one.
         """
-        return {
-            term.name: term.function(parts[term.part], self).sum() / max(counts[term.part], 1)
-            for term in self.terms
-        }
+        losses = {}
+        for term in self.terms:
+            rows, count = parts[term.part], counts[term.part]
+            if term.needs_labels and labelled is not None:
+                rows, count = rows.with_labels(), labelled[term.part]
+            losses[term.name] = term.function(rows, self).sum() / max(count, 1)
+        return losses
+
+    @property
+    def labels_only(self) -> frozenset[Part]:
+        """The parts whose rows no term that counts sees unless they have a label."""
+        parts: tuple[Part, ...] = ("originals", "mixes")
+        seen = {term.part for term in self.terms if not term.needs_labels}
+        return frozenset(part for part in parts if part not in seen)
+
+    def without_labels(self) -> Objective:
+        """Return the objective of the terms that need no labels."""
+        weights = {term.name: self.weights[term.name] for term in self.terms}
+        kept = {name: value for name, value in weights.items() if not TERMS[name].needs_labels}
+        return replace(self, weights=kept)
 
     def weighted(self, losses: Mapping[str, Tensor]) -> Tensor:
         """Return the scalar L of a step's terms."""

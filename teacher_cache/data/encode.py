@@ -45,14 +45,22 @@ def tokenise(
 def _examples(
     split: TextSplit, name: str, tokenizer: Any, max_length: int, keep_text: bool
 ) -> Examples:
-    text_a = pa.array(split.text_a, pa.string())
-    text_b = None if split.text_b is None else pa.array(split.text_b, pa.string())
+    text_a, text_b = split.text_a, split.text_b
     ids, types = encode_texts(tokenizer, text_a, text_b, max_length)
-    texts = (text_a, text_b) if keep_text else ()
-    examples = Examples(ids, types, split.labels, *texts)
+    texts = (text_a, text_b) if keep_text else (None, None)
+    stored_a, stored_b = texts
+    examples = Examples(ids, types, split.labels, stored_a, stored_b, _batch(split.kept))
     lengths = examples.lengths
     log.info(
         "%s: %d examples of %.0f tokens on average, %d of them at the limit of %d",
         *(name, len(examples), lengths.mean(), (lengths == max_length).sum(), max_length),
     )
     return examples
+
+
+def _batch(kept: pa.Table | None) -> pa.RecordBatch | None:
+    """Return a table of one chunk per column as the batch that it is."""
+    if kept is None:
+        return None
+    columns = [column.chunk(0) for column in kept.columns]
+    return pa.record_batch(columns, schema=kept.schema)

@@ -1,4 +1,4 @@
-"""Read tables from files: tsv, csv and jsonl with the standard library, parquet with pyarrow.
+"""Read tables from files of the user's: which format and packing, opened with suspicion.
 
 Rows are counted from 1 in messages; a header is not counted. Whatever is wrong with a file, and
 whatever a library makes of it, is a `DataError`.
@@ -6,45 +6,67 @@ whatever a library makes of it, is a `DataError`.
 
 from __future__ import annotations
 
-import csv
+import bz2
+import gzip
 import io
-import json
-import mmap
+import lzma
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any
 
 from mixkd.shared import files
 from mixkd.shared.errors import DataError, MissingFileError, UnsafeFileError
+from mixkd.teacher_cache.data.arrow_tables import read_arrow, read_parquet
+from mixkd.teacher_cache.data.json_tables import read_json, read_json_lines
 from mixkd.teacher_cache.data.sources import Table, readable
-
-if TYPE_CHECKING:
-    import pyarrow.parquet
-
-Columns = dict[str, Sequence[object]]
-FIELD_LIMIT_CHARACTERS = 2**24
+from mixkd.teacher_cache.data.text_tables import Lines, read_csv, read_tsv
 
 
 def read_file(file: Path) -> Table:
-    """Read a table in one of the four formats, by the file's extension.
+    """Read a table in one of the formats, by the file's extension.
 
     Raises:
         DataError: On an unknown extension, a pipe or device, text that is not UTF-8, rows that do
             not fit, or anything else that is not what the extension says.
     """
-    extension = file.suffix.lower()
-    if extension not in READERS:
+    extension, packing = extensions(file)
+    if extension not in EXTENSIONS or (packing and extension not in TEXT_READERS):
         raise DataError(
             file,
-            expected=f"one of {', '.join(READERS)}",
-            found=f"the extension {extension!r}",
-            do="convert the file, or rename it if it is one of these",
+            expected=f"one of {', '.join(EXTENSIONS)}",
+            found=f"the extension {packing or extension!r}",
+            do="convert the file, or rename it if it is one of these; text files may be packed"
+            f" ({', '.join(PACKINGS)})",
         )
-    with readable(file, expected=f"a {extension[1:]} file", do="write the file again"):
-        return Table(str(file), READERS[extension](file))
+    with (
+        readable(file, expected=f"a {extension[1:]} file", do="write the file again"),
+        _opened(file) as descriptor,
+    ):
+        if extension in ARROW_READERS:
+            return ARROW_READERS[extension](file, descriptor)
+        with _unpacked(descriptor, packing) as stream:
+            return Table(str(file), TEXT_READERS[extension](file, Lines(file, stream)))
+
+
+def extensions(file: Path) -> tuple[str, str]:
+    """Return a file's extension and its packing: `.csv`, `.gz` for `rows.csv.gz`."""
+    packing = file.suffix.lower()
+    if packing not in PACKINGS:
+        return packing, ""
+    return Path(file.stem).suffix.lower(), packing
+
+
+def stem_of(file: Path) -> str:
+    """Return a file's name without its extension and packing."""
+    return Path(file.stem).stem if extensions(file)[1] else file.stem
+
+
+def is_table(file: Path) -> bool:
+    """Say whether a file's name is that of a table that `read_file` reads."""
+    extension, packing = extensions(file)
+    return extension in (TEXT_READERS if packing else EXTENSIONS)
 
 
 def read_text(file: Path) -> str:
@@ -56,19 +78,9 @@ def read_text(file: Path) -> str:
     with (
         readable(file, expected="a file that can be read", do="check it"),
         _opened(file) as descriptor,
-        os.fdopen(os.dup(descriptor), "rb") as stream,
+        _unpacked(descriptor, "") as stream,
     ):
-        data = stream.read()
-    try:
-        # A byte order mark, which spreadsheets write, is not part of the first column's name.
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            file,
-            expected="UTF-8 text",
-            found=f"byte 0x{data[error.start]:02x} at offset {error.start}",
-            do="convert the file to UTF-8, or unpack it if it is compressed",
-        ) from None
+        return Lines(file, stream).read()
 
 
 @contextmanager
@@ -83,111 +95,31 @@ def _opened(file: Path) -> Iterator[int]:
         ) from None
 
 
-def _lines(file: Path) -> io.StringIO:
-    """Open a text that is cut at line feeds only: texts may hold other separators."""
-    return io.StringIO(read_text(file), newline="\n")
+@contextmanager
+def _unpacked(descriptor: int, packing: str) -> Iterator[Any]:
+    with os.fdopen(os.dup(descriptor), "rb") as stream, PACKINGS[packing](stream) as unpacked:
+        yield unpacked
 
 
-def _read_delimited(file: Path, **dialect: Any) -> Columns:
-    """Read a header and rows; blank lines are skipped."""
-    correct = "correct it; tsv is read without quoting, csv with double quotes"
-    csv.field_size_limit(FIELD_LIMIT_CHARACTERS)
-    reader = csv.reader(_lines(file), **dialect)
-    try:
-        header, *rows = [row for row in reader if row] or [[]]
-    except csv.Error as error:
-        raise DataError(
-            f"{file}, line {reader.line_num}",
-            expected="a row of the table",
-            found=str(error).split(" - ")[0],
-            do=correct,
-        ) from None
-    _check_names(file, header)
-    for number, row in enumerate(rows, 1):
-        if len(row) != len(header):
-            raise DataError(
-                f"{file}, row {number}",
-                expected=f"{len(header)} columns as in the header ({', '.join(header)})",
-                found=len(row),
-                do=correct,
-            )
-    return {name: [row[at] for row in rows] for at, name in enumerate(header)}
-
-
-def _check_names(file: Path, names: list[str]) -> None:
-    if len(set(names)) != len(names):
-        raise DataError(
-            f"{file}, header",
-            expected="a different name for each column",
-            found=", ".join(names),
-            do="rename the columns",
-        )
-
-
-def _read_json_lines(file: Path) -> Columns:
-    rows: list[dict[str, object]] = []
-    for line in filter(str.strip, _lines(file)):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            row = str(error)
-        if not isinstance(row, dict) or (rows and row.keys() != rows[0].keys()):
-            keys = f"an object with the keys {', '.join(rows[0])}" if rows else "a JSON object"
-            raise DataError(
-                f"{file}, row {len(rows) + 1}",
-                expected=keys,
-                found=f"the keys {', '.join(row)}" if isinstance(row, dict) else str(row)[:80],
-                do="write one object per line, all with the same keys",
-            )
-        rows.append(row)
-    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
-
-
-def _read_parquet(file: Path) -> Columns:
-    """Read the names of the columns; each is decoded when it is asked for."""
+def _zstandard(stream: Any) -> Any:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    with _opened(file) as descriptor:
-        content = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-    rows = pq.ParquetFile(pa.BufferReader(pa.py_buffer(content)))
-    if rows.metadata.num_rows < 0:
-        raise ValueError(f"a header of {rows.metadata.num_rows} rows")
-    names = rows.schema_arrow.names
-    _check_names(file, names)
-    return {name: _ParquetColumn(rows, name) for name in names}
+    # Python 3.14 has the format in its own library.
+    return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd"))
 
 
-class _ParquetColumn(Sequence[object]):
-    """The values of one column of a parquet file, decoded when they are first asked for."""
-
-    def __init__(self, rows: pyarrow.parquet.ParquetFile, name: str) -> None:
-        self._rows = rows
-        self._name = name
-
-    def __len__(self) -> int:
-        return int(self._rows.metadata.num_rows)
-
-    @cached_property
-    def _values(self) -> list[object]:
-        values: list[object] = self._rows.read(columns=[self._name])[self._name].to_pylist()
-        if len(values) != len(self):
-            raise ValueError(f"{len(values)} values in {len(self)} rows")
-        return values
-
-    @overload
-    def __getitem__(self, rows: int) -> object: ...
-
-    @overload
-    def __getitem__(self, rows: slice) -> Sequence[object]: ...
-
-    def __getitem__(self, rows: int | slice) -> object:
-        return self._values[rows]
-
-
-READERS: dict[str, Callable[[Path], Columns]] = {
-    ".tsv": partial(_read_delimited, delimiter="\t", quoting=csv.QUOTE_NONE),
-    ".csv": partial(_read_delimited, strict=True),
-    ".jsonl": _read_json_lines,
-    ".parquet": _read_parquet,
+PACKINGS: dict[str, Callable[[Any], Any]] = {
+    "": lambda stream: stream,
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": _zstandard,
 }
+TEXT_READERS = {
+    ".tsv": read_tsv,
+    ".csv": read_csv,
+    ".json": read_json,
+    ".jsonl": read_json_lines,
+}
+ARROW_READERS = {".parquet": read_parquet, ".arrow": read_arrow}
+EXTENSIONS = (*TEXT_READERS, *ARROW_READERS)

@@ -1,8 +1,8 @@
-"""Load a task's data: labelled splits of texts, from GLUE on the Hub or from the user's own place.
+"""Load a task's data: texts and labels, from GLUE on the Hub or from the user's own place.
 
     data = load(DataSpec(task="rte"))                                   # nyu-mll/glue, rte
     data = load(DataSpec(task="rte", data="my/folder"))                 # train.tsv, validation.tsv
-    data = load(DataSpec(task="mood", data="owner/name:configuration")) # any data set of the Hub
+    data = load(DataSpec(task="mood", data="owner/name:configuration@revision"))  # of the Hub
     data = load(DataSpec(task="mood", data=dataset_dict))               # an object of `datasets`
 
 A local path that exists wins over a name on the Hub. Labels are classes in the order of
@@ -12,23 +12,34 @@ A local path that exists wins over a name on the Hub. Labels are classes in the 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from mixkd.shared import files
+from mixkd.shared.arrays import Indices
 from mixkd.shared.errors import DataError
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.shared.options import check
-from mixkd.teacher_cache.data.columns import TEXT_OPTION, choose_texts, texts
-from mixkd.teacher_cache.data.files import READERS
+from mixkd.shared.places import address, missing
+from mixkd.teacher_cache.data.added import add_to_train, check_added
+from mixkd.teacher_cache.data.augmented import Originals, read_ids
+from mixkd.teacher_cache.data.columns import TEXT_OPTION, choose_columns, texts
+from mixkd.teacher_cache.data.files import is_table
 from mixkd.teacher_cache.data.folders import read_path
-from mixkd.teacher_cache.data.hub import read_hub
+from mixkd.teacher_cache.data.hub import HubName, read_hub
+from mixkd.teacher_cache.data.kept import check_names, kept
+from mixkd.teacher_cache.data.logits import GivenLogits, Kind, LogitsSpec, take_logits
+from mixkd.teacher_cache.data.named_splits import VALIDATION_OPTION, Wanted
 from mixkd.teacher_cache.data.objects import check_object, read_object
 from mixkd.teacher_cache.data.sources import About, Source, Table
 from mixkd.teacher_cache.data.splits import TextSplit, hold_out, subset
 from mixkd.teacher_cache.data.targets import Classes, find_classes, is_regression, scores
 from mixkd.teacher_cache.data.tasks import TASKS, Task, headline, task_named
+from mixkd.teacher_cache.data.unlabelled import labelled_tables, no_labels, with_labels
 
 if TYPE_CHECKING:
     from mixkd.teacher_cache.data.objects import AnyData
@@ -42,12 +53,21 @@ class DataSpec:
 
     Attributes:
         task: One of GLUE's, or any name where `data` is given.
-        data: Folder, file, Hub data set (NAME or NAME:CONFIGURATION), or a `Dataset` or
-            `DatasetDict` of `datasets`; None is GLUE on the Hub.
-        text_columns: One or two; empty takes the task's, or well-known names.
-        label_column: None takes the task's, or `label`.
+        data: Folder, file, Hub data set (NAME, NAME:CONFIGURATION, either with @REVISION), or a
+            `Dataset` or `DatasetDict` of `datasets`; None is GLUE on the Hub.
+        text_columns: One or two; empty takes the task's, or well-known names, or the one column
+            that reads as text.
+        label_column: None takes the task's, or `label`, or the one that reads as labels.
         label_names: Empty takes the source's own, or the task's, or those that occur.
         subset: The part of the training rows to use, in (0, 1].
+        unlabelled: What adds texts without labels to train, each like `data`; "rest" is what
+            `subset` leaves out.
+        augmented: Files of texts that come from training rows.
+        id_column: Of train: what `augmented` names its sources by; None counts rows from 0.
+        train_split: The split to train on; None is `train`.
+        validation_split: Those to validate on; empty takes the task's, or `validation`, `dev`,
+            `valid` or `val`, or holds out a tenth of train.
+        keep_columns: Further columns to take along.
 
     Raises:
         UsageError: On construction, naming the option.
@@ -59,6 +79,12 @@ class DataSpec:
     label_column: str | None = None
     label_names: tuple[str, ...] = ()
     subset: float = 1.0
+    unlabelled: tuple[AnyData, ...] = ()
+    augmented: tuple[str | Path, ...] = ()
+    id_column: str | None = None
+    train_split: str | None = None
+    validation_split: tuple[str, ...] = ()
+    keep_columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.data is None:
@@ -72,24 +98,33 @@ class DataSpec:
         part = 0 < self.subset <= 1
         tenth = "give 0.1 for a tenth of the training rows"
         check("--subset", self.subset, part, "a part above 0 and up to 1", tenth)
+        names = (self.train_split or "train", *self.validation_split)
+        once = len({*names}) == len(names) and all(names)
+        apart = "what a student is chosen by must not be trained on"
+        check(VALIDATION_OPTION, ",".join(names[1:]), once, f"splits beside {names[0]}", apart)
+        if self.keep_columns:
+            check_names(self.keep_columns)
+        check_added(self)
 
     @classmethod
     def of(cls, options: object) -> DataSpec:
         """Take the fields of the same names from a command's options; None is the default."""
-        values = {field.name: getattr(options, field.name) for field in fields(cls)}
+        values = {field.name: getattr(options, field.name, None) for field in fields(cls)}
         return cls(**{name: value for name, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Labelled splits, `train` first, then at least one for validation.
+    """Splits, `train` first, then at least one for validation; rows of train may have no label.
 
     Attributes:
         label_names: In the order of the class numbers; empty for regression.
         problem_type: One of `mixkd.shared.metrics.PROBLEM_TYPES`.
         metric: The headline metric, by its name in `mixkd.shared.metrics`.
         about: For people: task, data (its name), and where they apply data_config, data_revision,
-            data_version, data_license, subset and held_out; never a local path.
+            data_version, data_license, subset, held_out, and the numbers of rows that are
+            unlabelled and augmented; never a local path.
+        logits_kind: What `TextSplit.logits` are, where there are any.
     """
 
     splits: dict[str, TextSplit]
@@ -97,67 +132,137 @@ class Data:
     problem_type: str
     metric: str
     about: About
+    logits_kind: Kind = "logits"
+
+    @property
+    def given(self) -> GivenLogits:
+        """The logits that were given beside the texts; empty where there are none."""
+        rows = {name: split.logits for name, split in self.splits.items()}
+        return GivenLogits(self.logits_kind, {k: v for k, v in rows.items() if v is not None})
 
     def texts_sha256(self) -> dict[str, str]:
         """Digest each split's ordered (texts, label)."""
         return {name: split.sha256() for name, split in self.splits.items()}
 
 
-def load(spec: DataSpec) -> Data:
+def load(spec: DataSpec, logits: LogitsSpec | None = None) -> Data:
     """Read, choose, check and divide.
+
+    Args:
+        logits: The columns of logits that are given beside the texts.
 
     Raises:
         DataError: On rows, columns, labels or splits that cannot be used, naming the first.
     """
     task = TASKS.get(spec.task)
-    label_column = spec.label_column or (task.label_column if task else "label")
-    source = _read(spec, task, label_column)
+    source, given = take_logits(_read(spec, task), logits)
     tables = list(source.tables.values())
     train = tables[0]
     _check_rows(tables)
-    text_columns = choose_texts(train, spec.text_columns, task.text_columns if task else ())
-    classes = _classes(spec.label_names or source.label_names, task, tables, label_column)
+    text_columns, label_column = choose_columns(
+        with_labels(tables, spec.label_column, task), spec.text_columns, spec.label_column, task
+    )
+    further = kept(source.tables, spec.keep_columns) if spec.keep_columns else {}
+    labelled = labelled_tables(tables, label_column)
+    names = spec.label_names or source.label_names or _class_names(labelled, label_column)
+    classes = _classes(names, task, labelled, label_column)
     splits = {
-        name: _split(table, text_columns, label_column, classes, published=source.published)
+        name: replace(
+            _split(table, text_columns, label_column, classes, published=source.published),
+            kept=further.get(name),
+        )
         for name, table in source.tables.items()
     }
+    if logits:
+        given.check_width(logits, () if classes is None else classes.names)
+        splits = {name: replace(rows, logits=given.values[name]) for name, rows in splits.items()}
+    where = train.where
+    ids = read_ids(train, spec.id_column) if spec.id_column else None
+    del tables, train, further, labelled
+    source.tables.clear()  # all that is used of a large file is in the splits now
     problem_type = REGRESSION if classes is None else CLASSIFICATION
     about: About = {"task": spec.task, **source.about}
+    whole = splits["train"]
+    used, rest = np.arange(len(whole)), np.arange(0)  # rows of the table
     if len(splits) == 1:
-        splits = _hold_out(splits["train"], train.where)
-        about["held_out"] = len(splits["validation"])
+        used, held = _hold_out(whole, where)
+        splits["validation"] = whole.take(held)
+        about["held_out"] = len(held)
     if spec.subset < 1:
-        splits["train"] = _subset(splits["train"], spec.subset)
+        chosen = _subset(whole.labels[used], spec.subset)
+        used, rest = used[chosen], np.delete(used, chosen)
         about["subset"] = spec.subset
+    splits["train"] = whole.take(used)
+    originals = Originals(
+        *(ids, whole.labels, used, text_columns, label_column),
+        read_labels=lambda table: _labels(table, label_column, classes),
+    )
+    about |= add_to_train(
+        *(spec, splits, originals, whole.take(rest)),
+        read=lambda place: _read(DataSpec(spec.task, place), None),
+    )
     if len(splits["train"]) < 2:
-        raise _too_few(train.where, len(splits["train"]))
+        raise _too_few(where, len(splits["train"]))
+    for name in splits:
+        _release()
+        splits[name] = splits[name].compact()
+    _release()
     return Data(
         splits,
         label_names=() if classes is None else classes.names,
         problem_type=problem_type,
         metric=headline(spec.task, problem_type),
         about=about,
+        logits_kind=given.kind,
     )
 
 
-def _read(spec: DataSpec, task: Task | None, label_column: str) -> Source:
-    validations = task.validation if task else ("validation",)
+def _release() -> None:
+    """Hand back what Arrow holds of buffers that are gone: tokens take as much again."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+
+
+def _read(spec: DataSpec, task: Task | None) -> Source:
+    wanted = Wanted(
+        spec.train_split, spec.validation_split, task.validation if task else ("validation",)
+    )
     if spec.data is None:
         glue = task_named(spec.task)
-        return read_hub(glue.hub, glue.name, validations, label_column)
+        return read_hub(HubName(glue.hub, glue.name), wanted)
     if not isinstance(spec.data, str | Path):
-        return read_object(spec.data, spec.task, validations, label_column)
+        return read_object(spec.data, spec.task, wanted)
     path = Path(spec.data)
+    if (url := address(spec.data)) is not None:
+        error = missing(url, "a file, a folder or a Hub data set such as owner/name", "")
+        raise DataError(error.where, expected=error.expected, found=error.found, do=error.do)
     if files.exists(path):
-        return read_path(path, validations)
+        return read_path(path, wanted)
     # A name on the Hub is a string that does not look like a path.
     local = isinstance(spec.data, Path) or spec.data.startswith((".", "/", "~"))
-    if local or path.suffix.lower() in READERS:
+    if local or is_table(path):
         raise DataError(
-            spec.data, expected="a file or folder", found="none", do="check --data for a typo"
+            spec.data,
+            expected="a file or folder",
+            found="none",
+            do="check --data and --unlabelled for a typo",
         )
-    name, _, configuration = str(spec.data).partition(":")
-    return read_hub(name, configuration or None, validations, label_column)
+    return read_hub(HubName.of(str(spec.data)), wanted)
+
+
+def _class_names(tables: list[Table], label_column: str) -> tuple[str, ...]:
+    """Take the names that the source has for its class numbers, the same in every split."""
+    first, *others = (table.class_names.get(label_column, ()) for table in tables)
+    for table, names in zip(tables[1:], others, strict=True):
+        if first and names and names != first:
+            raise DataError(
+                f"{table.where}, column {label_column}",
+                expected=f"the classes of {tables[0].where} ({', '.join(first[:6])})",
+                found=", ".join(names[:6]),
+                do="give both splits the same ClassLabel",
+            )
+    return first
 
 
 def _check_rows(tables: list[Table]) -> None:
@@ -186,13 +291,20 @@ def _classes(
 def _split(
     table: Table, columns: tuple[str, ...], label: str, classes: Classes | None, *, published: bool
 ) -> TextSplit:
-    labels = scores(table, label) if classes is None else classes.numbers(table, label)
+    labels = _labels(table, label, classes)
     may_be_empty = published and len(columns) == 2
     text_a, *rest = (texts(table, column, may_be_empty=may_be_empty) for column in columns)
     return TextSplit(text_a, rest[0] if rest else None, labels)
 
 
-def _hold_out(train: TextSplit, where: str) -> dict[str, TextSplit]:
+def _labels(table: Table, column: str, classes: Classes | None) -> npt.NDArray[np.generic]:
+    """Read labels; a table without the column, which is train's, has none."""
+    if column not in table.columns:
+        return no_labels(len(table), regression=classes is None)
+    return scores(table, column) if classes is None else classes.numbers(table, column)
+
+
+def _hold_out(train: TextSplit, where: str) -> tuple[Indices, Indices]:
     """Divide the training rows where there are none for validation."""
     kept, held = hold_out(train.labels)
     if not len(held):
@@ -201,12 +313,12 @@ def _hold_out(train: TextSplit, where: str) -> dict[str, TextSplit]:
         "%s: no validation rows, so a stratified tenth of train is held out: %d of %d rows",
         *(where, len(held), len(train)),
     )
-    return {"train": train.take(kept), "validation": train.take(held)}
+    return kept, held
 
 
-def _subset(train: TextSplit, fraction: float) -> TextSplit:
-    part = train.take(subset(train.labels, fraction))
-    log.info("subset %g: %d of %d training rows", fraction, len(part), len(train))
+def _subset(labels: npt.NDArray[np.generic], fraction: float) -> Indices:
+    part = subset(labels, fraction)
+    log.info("subset %g: %d of %d training rows", fraction, len(part), len(labels))
     return part
 
 

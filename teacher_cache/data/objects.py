@@ -1,24 +1,26 @@
-"""Read objects of `datasets`, as a program holds them or as the Hub gives them.
+"""Read objects of `datasets`, as a program holds them, saved them, or gets them from the Hub.
 
-The library is imported only where somebody passes such an object or reads the Hub.
+The library is imported only where there is such an object.
 """
 
 from __future__ import annotations
 
-import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mixkd.shared.errors import DataError, UsageError
-from mixkd.teacher_cache.data.sources import About, Source, Table, validation_splits
+from mixkd.shared.errors import UsageError
+from mixkd.teacher_cache.data.named_splits import Wanted
+from mixkd.teacher_cache.data.sources import About, Column, Source, Table, readable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import datasets
 
+    from mixkd.teacher_cache.data.sources import Chunk
+
     AnyData: TypeAlias = str | Path | datasets.Dataset | datasets.DatasetDict
 
-log = logging.getLogger(__name__)
 UNVERSIONED = "0.0.0"  # what the library says where nobody gave a version
 
 
@@ -39,20 +41,18 @@ def check_object(data: object) -> None:
         )
 
 
-def read_object(
-    data: datasets.Dataset | datasets.DatasetDict,
-    task: str,
-    validations: tuple[str, ...],
-    label_column: str,
-) -> Source:
+def read_object(data: datasets.Dataset | datasets.DatasetDict, name: str, wanted: Wanted) -> Source:
     """Read a `Dataset` of training rows, or the splits of a `DatasetDict`.
 
+    Args:
+        name: What to call it where it has no name of its own.
+
     Raises:
-        DataError: If there is no train split.
+        DataError: If a split that is wanted is missing.
     """
     splits = data if isinstance(data, dict) else {"train": data}
     info = next(iter(splits.values())).info if splits else None
-    name = getattr(info, "dataset_name", None) or getattr(info, "builder_name", None) or task
+    name = getattr(info, "dataset_name", None) or getattr(info, "builder_name", None) or name
     version = str(getattr(info, "version", None) or UNVERSIONED)
     described = {
         "data_config": getattr(info, "config_name", None),
@@ -60,39 +60,52 @@ def read_object(
         "data_license": getattr(info, "license", None),
     }
     about: About = {"data": name, **{key: str(value) for key, value in described.items() if value}}
-    return source_of(splits, name, about, validations, label_column)
+    return source_of(splits, name, about, wanted)
+
+
+def read_saved(folder: Path, about: About, wanted: Wanted) -> Source:
+    """Read what `save_to_disk` of `datasets` wrote, a `Dataset` or a `DatasetDict`.
+
+    Raises:
+        DataError: If it cannot be read, or a split that is wanted is missing.
+    """
+    import datasets
+
+    do = "save it again with save_to_disk"
+    with readable(folder, expected="a data set that datasets saved", do=do):
+        data = datasets.load_from_disk(str(folder))
+    source = read_object(data, str(about["data"]), wanted)
+    return replace(source, about={**source.about, **about})
 
 
 def source_of(
-    splits: dict[Any, datasets.Dataset],
-    where: str,
-    about: About,
-    validations: tuple[str, ...],
-    label_column: str,
+    splits: dict[Any, datasets.Dataset], where: str, about: About, wanted: Wanted
 ) -> Source:
-    """Take the train and validation splits; others, such as GLUE's test, have no labels.
-
-    `label_names` come from the feature `label_column` where it is a `ClassLabel`.
+    """Take the splits that are wanted; others, such as GLUE's test, have no labels.
 
     Raises:
-        DataError: If there is no train split.
+        DataError: If one is missing.
     """
-    existing = {str(name): split.with_format(None) for name, split in splits.items()}
-    if "train" not in existing:
-        raise DataError(
-            where,
-            expected="a split train",
-            found=", ".join(existing) or "no split",
-            do="choose another data set, or save the rows you want in a file for --data",
-        )
-    used = ["train", *validation_splits(existing, validations)]
-    left_out = ", ".join(name for name in existing if name not in used)
-    log.info("%s: splits used: %s; left out: %s", where, ", ".join(used), left_out or "none")
-    tables = {name: _table(existing[name], f"{where}, {name}") for name in used}
-    feature = existing["train"].features.get(label_column)
-    return Source(tables, tuple(getattr(feature, "names", ())), about, published=True)
+    existing = {str(name): split for name, split in splits.items()}
+    chosen = wanted.choose(where, existing)
+    tables = {name: _table(existing[own], f"{where}, {own}") for name, own in chosen.items()}
+    return Source(tables, about=about, published=True)
 
 
 def _table(split: datasets.Dataset, where: str) -> Table:
-    # Columns are decoded when they are asked for: those that nobody chooses may hold images.
-    return Table(where, {name: split[name] for name in split.column_names})
+    def column(name: str) -> Column:
+        # As Arrow has it: columns that nobody chooses may hold images.
+        def read() -> list[Chunk]:
+            chunks: list[Chunk] = split.select_columns([name]).with_format("arrow")[:][name].chunks
+            return chunks
+
+        return Column(len(split), read)
+
+    columns = {name: column(name) for name in split.column_names}
+    named = {name: _class_names(feature) for name, feature in split.features.items()}
+    return Table(where, columns, {name: names for name, names in named.items() if names})
+
+
+def _class_names(feature: Any) -> tuple[str, ...]:
+    """Return the names of a `ClassLabel` or of a list of them."""
+    return tuple(getattr(getattr(feature, "feature", feature), "names", None) or ())

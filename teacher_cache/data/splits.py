@@ -7,13 +7,17 @@ subset is part of a larger one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared.arrays import Indices
 from mixkd.shared.random import Stream, permutation
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 HELD_OUT = 0.1
 
@@ -23,28 +27,58 @@ class TextSplit:
     """One labelled split as text, row number = example id.
 
     Attributes:
-        text_a, text_b: Texts of each row; `text_b` is None where there is one text column.
+        text_a, text_b: Arrow's strings, the texts of each row, in chunks as they were read or as
+            one array; `text_b` is None where there is one text column.
         labels: int64 [n] class numbers, or float32 [n] for regression.
+        logits: As given beside the texts, float64 [n, C]; None where a teacher is to give them.
+        kept: Further columns to take along, None where there are none.
     """
 
-    text_a: list[str]
-    text_b: list[str] | None
+    text_a: pa.StringArray | pa.ChunkedArray
+    text_b: pa.StringArray | pa.ChunkedArray | None
     labels: npt.NDArray[np.generic]
+    _: KW_ONLY
+    logits: npt.NDArray[np.float64] | None = None
+    kept: pa.Table | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: Indices) -> TextSplit:
-        """Return the split of these rows."""
-        text_b = None if self.text_b is None else [self.text_b[row] for row in rows]
-        return TextSplit([self.text_a[row] for row in rows], text_b, self.labels[rows])
+        """Return the split of these rows, which are in order: chunk by chunk, without a copy of
+        all."""
+        taken = np.zeros(len(self), bool)
+        taken[rows] = True
+
+        def part(values: Any) -> Any:
+            return None if values is None else values.filter(taken)
+
+        return replace(
+            self,
+            text_a=part(self.text_a),
+            text_b=part(self.text_b),
+            labels=self.labels[rows],
+            logits=None if self.logits is None else self.logits[rows],
+            kept=part(self.kept),
+        )
+
+    def compact(self) -> TextSplit:
+        """Return the split with each column as one array."""
+
+        import pyarrow as pa
+
+        def whole(texts: Any) -> Any:
+            return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+
+        kept = None if self.kept is None else self.kept.combine_chunks()
+        return replace(self, text_a=whole(self.text_a), text_b=whole(self.text_b), kept=kept)
 
     def sha256(self) -> str:
         """Digest the ordered (texts, label)."""
         from mixkd.shared.examples import texts_sha256  # which imports pyarrow
 
         columns = (self.text_a,) if self.text_b is None else (self.text_a, self.text_b)
-        return texts_sha256(zip(*columns, strict=True), self.labels)
+        return texts_sha256(columns, self.labels)
 
 
 def hold_out(labels: npt.NDArray[np.generic]) -> tuple[Indices, Indices]:

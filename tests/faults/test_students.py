@@ -16,7 +16,7 @@ from tests import tiers
 from tests.commands import run_module
 from tests.conftest import Tally
 
-SAMPLE = ("kill:3:28", "kill:146:1", "full:8:60", "failing:20:60", "short:11:80", "limit:0:3")
+SAMPLE = ("kill:3:28", "kill:153:1", "full:8:60", "failing:20:60", "short:11:80", "limit:0:3")
 KILLS = [f"kill:{start}:2" for start in range(2)]
 REFUSALS = ["full:0:8", "failing:2:12", "short:4:20", "limit:0:1"]
 

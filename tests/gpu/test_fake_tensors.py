@@ -118,7 +118,9 @@ def step_of(examples: Examples, pad_id: int) -> Batch:
     pairs = pair_table([0, 1, 2, 3, *LEFT], [0, 1, 2, 3, *RIGHT], [1.0] * 4 + LAM)
     zeros = np.zeros((10, 2), np.float32)
     parts: dict[Any, int] = {"originals": 4, "mixes": 6}
-    return Batch(examples.mixes(pairs, pad_id), zeros, zeros, parts, parts)
+    labelled = np.arange(10) % 2 == 0
+    some: dict[Any, int] = {"originals": 2, "mixes": 3}
+    return Batch(examples.mixes(pairs, pad_id), zeros, labelled, zeros, parts, parts, some)
 
 
 @pytest.mark.parametrize("family", ENCODERS)
@@ -132,7 +134,8 @@ def test_a_student_learns_on_one_device_without_waiting(
         moved(student)
         optimizer = torch.optim.AdamW(parameter_groups(student, 0.01), lr=1e-3)
         for _ in range(2):  # the second step has a state to go on from
-            loss = objective.weighted(objective(forward(student, batch, CARD), batch.counts))
+            parts = forward(student, batch, CARD)
+            loss = objective.weighted(objective(parts, batch.counts, batch.labelled_counts))
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
             optimizer.step()

@@ -21,7 +21,7 @@ from tests.hostile.watch import Watch
 # folder outside; itself; nowhere; a pipe.
 KINDS = ("inside", "outside", "outside", "bait", "empty", "empty", "itself", "nothing", "pipe")
 # What a writer may create or replace.
-WRITTEN = ("quarantine", "quarantine/commits", "quarantine/data", "runs", "README.md")
+WRITTEN = ("quarantine", "quarantine/commits", "quarantine/data", "runs", "README.md", "rows")
 UNNAMED = "unnamed"
 State = dict[str, tuple[int, int, bytes]]
 

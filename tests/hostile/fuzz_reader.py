@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-import mixkd.shared.cache.reader
+import mixkd.shared.cache.scores
 from mixkd.shared.cache.codecs import CODECS
 from mixkd.shared.cache.folder import CacheFolder
 from mixkd.shared.cache.header import Header
@@ -97,7 +97,8 @@ def _read_examples(cache: Cache, split: Any) -> None:
     _require(len(examples) == split.rows, "the split's rows")
     batch = examples.originals(rows, 0)
     _require(bool((batch.left_ids >= 0).all()), "ids of at least 0")
-    _require(bool(np.isfinite(examples.labels).all()), "finite labels")
+    _require(not np.isinf(examples.labels).any(), "finite labels")
+    _require(int(examples.labelled.sum()) == split.labelled, "labels in as many rows as said")
     examples.ids_sha256()
     for texts in (examples.text_a, examples.text_b):
         _require(texts is None or len(texts.to_pylist()) == split.rows, "a text in each row")
@@ -127,8 +128,8 @@ class Parsers:
 
     def install(self) -> None:
         """Wrap the parsers, and remember scores, which are a pure function and the slowest step."""
-        vars(mixkd.shared.cache.reader)["metrics"] = remembered(
-            vars(mixkd.shared.cache.reader)["metrics"]
+        vars(mixkd.shared.cache.scores)["metrics"] = remembered(
+            vars(mixkd.shared.cache.scores)["metrics"]
         )
         for codec in map(type, CODECS.values()):
             codec.decode = self._noting(codec.decode, 2)  # type: ignore[method-assign]

@@ -70,7 +70,8 @@ EXAMPLES: dict[str, tuple[str, Callable[[], pa.Array]]] = {
     "types_negative": ("token_type_ids", lambda: pa.array([[-1]] * 20, pa.list_(pa.int8()))),
     "types_of_other_lengths": ("token_type_ids", lambda: pa.array([[0]] * 20, pa.list_(pa.int8()))),
     "labels_beyond_the_classes": ("label", lambda: pa.array([3] * 20, pa.int64())),
-    "labels_negative": ("label", lambda: pa.array([-1] * 20, pa.int64())),
+    "labels_below_none": ("label", lambda: pa.array([-2] * 20, pa.int64())),
+    "labels_fewer_than_said": ("label", lambda: pa.array([-1] * 20, pa.int64())),
 }
 for key, (column_name, values) in EXAMPLES.items():
     register_as(

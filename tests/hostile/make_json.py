@@ -118,6 +118,9 @@ def identity_lies(root: Path, path: str, value: object) -> None:
 IDENTITIES = {
     "rows_huge": ("identity.splits.0.rows", 2**50),
     "rows_none": ("identity.splits.1.rows", 0),
+    "labelled_more_than_rows": ("identity.splits.0.labelled", 21),
+    "labelled_fewer_than_there_are": ("identity.splits.0.labelled", 3),
+    "validation_without_a_label": ("identity.splits.1.labelled", 0),
     "split_up": ("identity.splits.1.name", "../bait"),
     "split_twice": ("identity.splits.1.name", "train"),
     "one_split": ("identity.splits", []),

@@ -31,10 +31,10 @@ PAIRS, MORE_PAIRS = 16, 32
 LIMIT_S = 20
 FOLDERS = (
     *("data", "commits", "seals", "runs", "examples", "tokenizer", "student_init"),
-    *("student_init/layers-0", "quarantine", "quarantine/commits", "quarantine/data"),
+    *("student_init/layers-0", "quarantine", "quarantine/commits", "quarantine/data", "rows"),
 )
 FILES = (
-    *("README.md", "MANIFEST.json", "cache.json", "examples/train.arrow"),
+    *("README.md", "MANIFEST.json", "cache.json", "examples/train.arrow", "rows/train.arrow"),
     *("tokenizer/tokenizer.json", "student_init/layers-0/config.json"),
     *("commits/pairs-000000000.json", "commits/pairs-000000016.json"),
 )
@@ -185,7 +185,7 @@ def test_a_new_build_ends_and_touches_nothing_outside(tmp_path: Path, part: Part
 
 
 @pytest.mark.parametrize("kind", [pipe, dangling, endless, link, file])
-@pytest.mark.parametrize("name", ["README.md", "MANIFEST.json"])
+@pytest.mark.parametrize("name", ["README.md", "MANIFEST.json", "rows/train.arrow"])
 def test_what_a_seal_writes_takes_the_place_of_anything_but_a_folder(
     tmp_path: Path, cache: Path, name: str, kind: Callable[[Path, Path], None]
 ) -> None:
@@ -197,7 +197,7 @@ def test_what_a_seal_writes_takes_the_place_of_anything_but_a_folder(
     assert not (root / name).is_symlink()
 
 
-@pytest.mark.parametrize("name", ["README.md", "MANIFEST.json"])
+@pytest.mark.parametrize("name", ["README.md", "MANIFEST.json", "rows/train.arrow"])
 def test_a_folder_in_the_place_of_a_file_is_named_and_repaired(
     tmp_path: Path, cache: Path, name: str
 ) -> None:
@@ -210,3 +210,19 @@ def test_a_folder_in_the_place_of_a_file_is_named_and_repaired(
     assert (root / "quarantine" / name / "a file").read_bytes() == b"of somebody"
     assert Cache.open(root).pin == Cache.open(cache).pin
     assert verify_cache(root) == []
+
+
+@pytest.mark.parametrize("kind", [link, dangling, circle, pipe, file])
+def test_what_is_in_the_place_of_the_folder_of_rows_is_named_and_repaired(
+    tmp_path: Path, cache: Path, kind: Callable[[Path, Path], None]
+) -> None:
+    root = tmp_path / "0" / "cache"
+    shutil.copytree(cache, root)
+    bait = put(root, "rows", kind)
+    before = state(bait)
+    with pytest.raises(MixkdError, match=r"rows: expected a folder of the cache itself"):
+        caches.seal(root)
+    assert [step.file for step in repair_cache(root)] == ["rows"]
+    assert (root / "rows/train.arrow").read_bytes() == (cache / "rows/train.arrow").read_bytes()
+    assert verify_cache(root) == []
+    assert state(bait) == before

@@ -6,8 +6,8 @@
 `folder` holds `models/OWNER/NAME/...` and `datasets/OWNER/NAME/...`; every file in them is one file
 of one commit on the branch main. What is answered is what huggingface_hub and datasets ask for when
 they load by name: a repository's description, its file tree, files by path, and HEAD and GET of a
-file. Everything else is 404, and listed in `hub.unknown`, so that a test can see a new question of
-a new client.
+file; and whether a card's metadata are valid (`cards.py`). Everything else is 404, and listed in
+`hub.unknown`, so that a test can see a new question of a new client.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
+
+from tests.hub.cards import RefusedCardError, check_card
 
 BRANCH = "main"
 # What clients ask for on the side and do well without: no repository, so it is 404 and not listed.
@@ -164,6 +166,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
         def answer(self, body: bytes) -> None:
             hub.requests.append(f"{self.command} {self.path}")
             url = urlsplit(self.path)
+            if url.path == "/api/validate-yaml":
+                self.validate(body)
+                return
             path, query = unquote(url.path), parse_qs(url.query)
             if match := API.fullmatch(path):
                 kind, name, verb, revision, rest = match.groups()
@@ -173,6 +178,15 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.file(kind or "models", name, unquote(revision), file)
             else:
                 self.unknown()
+
+        def validate(self, body: bytes) -> None:
+            asked = json.loads(body)
+            try:
+                check_card(asked["content"], asked["repoType"])
+            except RefusedCardError as error:
+                self.reply(400, str(error).encode(), "text/plain", {})
+            else:
+                self.json({"errors": [], "warnings": []})
 
         def api(
             self,

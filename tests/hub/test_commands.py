@@ -64,6 +64,20 @@ print(type(model).__name__, model.config.id2label)
     assert not hub.unknown
 
 
+@pytest.mark.slow
+def test_a_data_set_is_named_with_configuration_and_revision(hub: Hub, tmp_path: Path) -> None:
+    code = """
+from mixkd.teacher_cache.data.load import DataSpec, load
+data = load(DataSpec("rte", "nyu-mll/glue:rte@main", validation_split=("validation", "train"),
+                     train_split="test", label_names=("a", "b"), label_column="idx"))
+"""
+    found = run([sys.executable, "-c", code], tmp_path, hub)
+    assert "nyu-mll/glue (rte) @ main, test, row 3, column idx: expected the number" in found.stderr
+    found = run([sys.executable, "-c", code.replace("@main", "@none")], tmp_path, hub)
+    assert "nyu-mll/glue (rte) @ none: expected a data set on the Hub" in found.stderr
+    assert not hub.unknown
+
+
 @pytest.mark.timeout(600)
 def test_the_two_commands_of_the_readme(hub: Hub, tmp_path: Path) -> None:
     asked_before = len(hub.requests)
@@ -87,6 +101,42 @@ def test_the_two_commands_of_the_readme(hub: Hub, tmp_path: Path) -> None:
     }
     assert len(hub.requests) == asked, "a student needs no network"
 
+    code = """
+import datasets
+from huggingface_hub import DatasetCard, ModelCard
+cache, student = DatasetCard.load("shards/rte/README.md"), ModelCard.load("students/rte/README.md")
+cache.validate()
+student.validate()
+assert cache.data.source_datasets == student.data.datasets == ["nyu-mll/glue"]
+print(student.data.base_model)
+rows = datasets.load_dataset("shards/rte")
+print(*rows, rows["train"].features["label"].names)
+"""
+    validated = run([sys.executable, "-c", code], tmp_path, hub)
+    assert validated.returncode == 0, validated.stderr
+    assert validated.stdout.splitlines() == [
+        TASKS["rte"].teacher,
+        "train validation ['entailment', 'not_entailment']",
+    ]
+    assert [asked for asked in hub.requests if "validate-yaml" in asked] == [
+        "POST /api/validate-yaml",
+        "POST /api/validate-yaml",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_cache_is_extended_by_the_teacher_of_the_hub_that_it_names(
+    hub: Hub, tmp_path: Path
+) -> None:
+    """Whoever has the cache need not say again what it was made with; its task has no default."""
+    teacher = TASKS["rte"].teacher
+    run(f"cache-teacher --task rte --teacher {teacher} --pairs 8 --out cache", tmp_path, hub)
+    extended = run("cache-teacher --task mine --pairs 16 --out cache", tmp_path, hub)
+    assert extended.returncode == 0, extended.stderr
+    assert f"teacher: {teacher}, as the cache names it" in extended.stderr
+    assert "pairs        16" in extended.stdout
+
 
 def test_a_teacher_that_the_hub_has_not(hub: Hub, tmp_path: Path) -> None:
     found = run("cache-teacher --task rte --teacher nobody/nothing --pairs 1", tmp_path, hub)
@@ -103,3 +153,16 @@ def test_a_data_set_that_the_hub_has_not(hub: Hub, tmp_path: Path) -> None:
     assert "error: nobody/rows: expected" in found.stderr
     assert "Traceback" not in found.stderr
     assert not (tmp_path / "shards").exists()
+
+
+@pytest.mark.slow
+def test_a_teacher_and_rows_of_the_hub_are_evaluated(hub: Hub, tmp_path: Path) -> None:
+    command = f"train-student evaluate {TASKS['rte'].teacher} --data nyu-mll/glue:rte --json"
+    found = run(f"{command} --split validation", tmp_path, hub)
+    assert found.returncode == 0, found.stderr
+    numbers = json.loads(found.stdout)
+    assert numbers["examples"] == TRAIN_ROWS // 2
+    assert numbers["metrics"]["accuracy"] > 0.8
+    missing = run(command.replace("glue:rte", "gluten"), tmp_path, hub)
+    assert missing.returncode == 1
+    assert "error: nyu-mll/gluten: expected a file, a folder, or a data set" in missing.stderr

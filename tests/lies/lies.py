@@ -20,6 +20,7 @@ from tests.lies.story import Story
 
 START = "student_init/layers-0"
 ALL: dict[str, Lie] = {}
+GIVEN: dict[str, Lie] = {}  # told in a cache of logits that were given
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def lie(
     claim: Claim,
     *refused: Level,
     spoil: bool = False,
+    given: bool = False,
     **found: Collection[Claim],
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Register a lie about `claim`; `verify`, `deep`, `teacher` and `data` are what they name."""
@@ -59,7 +61,7 @@ def lie(
 
     def register(function: Callable[[Any], None]) -> Callable[[Any], None]:
         how: dict[str, Any] = {"spoil" if spoil else "change": function}
-        ALL[function.__name__] = Lie(claim, refused, levels, **how)
+        (GIVEN if given else ALL)[function.__name__] = Lie(claim, refused, levels, **how)
         return function
 
     return register
@@ -259,6 +261,24 @@ def labels_of_other_texts(story: Story) -> None:
     story.examples["train"] = replace(train, labels=np.roll(train.labels, 1))
 
 
+@lie("labels", data=["labels"])
+def a_label_of_its_own_beside_rows_without(story: Story) -> None:
+    """Half of train says that it has no label, which is no lie; one row has a wrong one."""
+    train = story.examples["train"]
+    labels = np.where(np.arange(len(train)) % 2, -1, train.labels)
+    labels[0] = 1 - labels[0]
+    story.examples["train"] = replace(train, labels=labels)
+
+
+@lie("rows", "train-student", verify=["rows"], spoil=True)
+def fewer_labels_than_are_counted(root: Path) -> None:
+    def hide(story: Story) -> None:
+        train = story.examples["train"]
+        story.examples["train"] = replace(train, labels=np.where(train.labels, -1, 0))
+
+    sign_examples(root, hide)
+
+
 @lie("about", teacher=["about"])
 def another_name(story: Story) -> None:
     story.describe(teacher="famous/teacher")
@@ -273,6 +293,14 @@ def another_difference(story: Story) -> None:
 def another_card(root: Path) -> None:
     card = root / "README.md"
     card.write_text(card.read_text().replace("accuracy", "accuracy on unseen data"))
+
+
+@lie("card", verify=["card"], spoil=True)
+def another_row(root: Path) -> None:
+    rows = root / "rows" / "train.arrow"
+    data = rows.read_bytes()
+    middle = len(data) // 2
+    rows.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
 
 
 def sign_examples(root: Path, change: Callable[[Story], None]) -> None:
@@ -302,3 +330,18 @@ def with_json(story: Story, name: str, change: Callable[[dict[str, Any]], None])
     value = json.loads(story.files[name])
     change(value)
     story.files[name] = json.dumps(value).encode()
+
+
+@lie("logits", given=True, data=["logits"])
+def more_certain_than_was_given(story: Story) -> None:
+    story.columns("originals")[0]["logits"][3] *= 2
+
+
+@lie("teacher", given=True, data=["teacher"])
+def another_digest_of_what_was_given(story: Story) -> None:
+    story.identify(teacher={"sha256": "2" * 64})
+
+
+@lie("dtype", given=True, verify=["dtype"])
+def given_logits_computed_here(story: Story) -> None:
+    story.made_in("float32", "originals")

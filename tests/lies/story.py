@@ -88,6 +88,7 @@ class Story:
                 Split(
                     name=split.name,
                     rows=split.rows,
+                    labelled=int(self.examples[split.name].labelled.sum()),
                     texts_sha256=self.examples[split.name].texts_sha256() or split.texts_sha256,
                     ids_sha256=self.examples[split.name].ids_sha256(),
                 )

@@ -27,11 +27,13 @@ from mixkd.student_train import student
 from mixkd.student_train.opening import open_caches
 from mixkd.teacher_cache.cli import cache_teacher
 from mixkd.teacher_cache.data.load import DataSpec
+from mixkd.teacher_cache.data.logits import LogitsSpec
 from mixkd.teacher_cache.verify import verify_claims
 from tests import tiers
 from tests.commands import run
 from tests.conftest import Tally
-from tests.lies.lies import ALL
+from tests.given import build_given, write_tables
+from tests.lies.lies import ALL, GIVEN
 from tests.lies.story import Story
 from tests.miniature import ENCODERS, tiny_data, tiny_teacher
 from tests.once import made_once
@@ -95,6 +97,58 @@ def test_a_lie_is_found(
         found[level] = claims(asked(root, level, good_teacher, its_data))
         assert found[level] == expected, level
     tally("lies told and found", 1)
+
+
+@pytest.fixture(scope="session")
+def its_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once(tmp_path_factory, "its-table", lambda folder: write_tables(folder, 40))
+
+
+@pytest.fixture(scope="session")
+def given(tmp_path_factory: pytest.TempPathFactory, its_table: Path, good_teacher: Path) -> Path:
+    """40 + 20 examples whose probabilities were given."""
+    return made_once(
+        tmp_path_factory, "given", lambda root: build_given(root, its_table, good_teacher)
+    )
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_lie_about_given_logits_is_found(
+    tmp_path: Path, given: Path, its_table: Path, good_teacher: Path, name: str, tally: Tally
+) -> None:
+    lie = GIVEN[name]
+    root = lie.tell(Story.of(given), tmp_path / "lie")
+    Cache.open(root).check_alignment()
+    at_once = lie.found.get("verify", set())
+    for level in ("verify", "--teacher"):
+        assert claims(asked(root, level, good_teacher, its_table)) == at_once, level
+    data, column = DataSpec("data", str(its_table)), LogitsSpec(("llm",))
+    assert claims(verify_claims(root, data=data, logits=column)) == at_once | lie.found.get(
+        "--data", set()
+    )
+    tally("lies told and found", 1)
+
+
+def test_the_truth_about_given_logits(given: Path, its_table: Path, good_teacher: Path) -> None:
+    """The table shows all that can be shown; a teacher has nothing to do with it."""
+    data, column = DataSpec("data", str(its_table)), LogitsSpec(("llm",))
+    found = verify_claims(given, True, teacher=str(good_teacher), data=data, logits=column)
+    assert found.findings == ()
+    teachers = {"label_order", "tokenizer", "starts", "about", "dtype"}
+    assert {item.claim for item in found.unchecked} == teachers
+    assert {item.why for item in found.unchecked} == {
+        "the logits were given: no teacher is here to compare with"
+    }
+    without = {item.claim: item.why for item in verify_claims(given, data=data).unchecked}
+    assert without["logits"] == without["teacher"] == "needs --data and --logits-column"
+
+
+def test_given_logits_are_compared_with_their_own_data_only(honest: Path, given: Path) -> None:
+    with pytest.raises(UsageError, match="--logits-column: expected --data"):
+        verify_claims(given, logits=LogitsSpec(("llm",)))
+    data = DataSpec("data", str(given))
+    with pytest.raises(UsageError, match="--logits-column: .*a model gave this cache's logits"):
+        verify_claims(honest, data=data, logits=LogitsSpec(("llm",)))
 
 
 def test_a_tokenizer_of_another_type_is_loaded_if_the_user_allows_it(
@@ -176,7 +230,7 @@ def test_each_cell_of_the_table_is_a_lie_that_this_level_finds() -> None:
     """What is said to be checked is what finds a lie, and nothing else."""
     shown = {(claim, level) for claim, row in CLAIMS.items() for level in row.checks}
     found = set()
-    for lie in ALL.values():
+    for lie in (*ALL.values(), *GIVEN.values()):
         found |= {(claim, level) for level, claims in lie.found.items() for claim in claims}
         # A refusal does not say which claim is false: one that `verify` names.
         named = [lie.claim, *lie.found.get("verify", ())]
@@ -227,7 +281,7 @@ class FirstOnes:
 def test_what_the_command_says(honest: Path, good_teacher: Path, tmp_path: Path) -> None:
     said = run(f"cache-teacher verify {honest}").splitlines()
     assert said[-1] == f"{honest}: in order"
-    assert "not checked, logits: the teacher gives the logits for the ids (needs --teacher)" in said
+    assert f"not checked, logits: {CLAIMS['logits'].says} (needs --teacher)" in said
     assert all(line.startswith("not checked, ") for line in said[:-1])
     found = json.loads(run(f"cache-teacher verify {honest} --teacher {good_teacher} --json"))
     assert found["findings"] == []

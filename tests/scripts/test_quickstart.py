@@ -13,13 +13,18 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from mixkd.shared.cache.runs import TeacherSpeed
+from mixkd.shared.errors import MissingFileError
 from mixkd.student_train.results import (
-    BestEpoch,
-    Epoch,
+    CardFacts,
+    Point,
     RunSettings,
     StudentFacts,
     TrainResult,
+    Validated,
+    Verdict,
 )
+from mixkd.student_train.speed import Speed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,19 +67,34 @@ def model(folder: Path, **more: Any) -> Path:
     return folder
 
 
-def result(method: str, metrics: dict[str, float], seconds: float) -> TrainResult:
+def result(
+    method: str,
+    metrics: dict[str, float],
+    seconds: float,
+    *,
+    seed: int = 0,
+    start: str = "layers 0",
+) -> TrainResult:
     """What a run of one epoch returns, in miniature."""
     validation = {"validation": metrics}
     return TrainResult(
         task="reviews",
         metric="accuracy",
-        validation=validation,
-        best_epoch=BestEpoch("validation/accuracy", 1, validation),
-        teacher=validation,
-        history=(Epoch(1, validation),),
-        student=StudentFacts("the teacher's layers 0", "bert", 11, ("0", "1")),
+        split="validation",
+        score=metrics["accuracy"],
+        teacher_score=metrics["accuracy"],
+        verdict=Verdict(True, "", 0.5, 0.25, 0.1, "unknown", 0.0, None, (), ""),
+        kept=Point(1, 1.0),
+        best=Point(1, 1.0),
+        metrics=validation,
+        teacher_metrics=validation,
+        history=(Validated(1, 1.0, validation),),
+        student=StudentFacts(start, "bert", 11, ("0", "1")),
+        speed=Speed(1234.5, 3.25, 11, 0.0),
+        teacher_speed=TeacherSpeed(99.0, "cpu", "float32"),
         seconds=seconds,
         steps=1,
+        planned_steps=1,
         mixes_trained=0,
         pairs_seen=0,
         pairs_in_cache=40,
@@ -92,7 +112,7 @@ def result(method: str, metrics: dict[str, float], seconds: float) -> TrainResul
             learning_rate=1.0,
             warmup=0.0,
             weight_decay=0.0,
-            seed=0,
+            seed=seed,
             device="cpu",
             dtype="auto",
             max_length=8,
@@ -100,8 +120,15 @@ def result(method: str, metrics: dict[str, float], seconds: float) -> TrainResul
             processes=1,
             device_used="cpu",
             dtype_used="float32",
+            eval_steps=1,
+            keep="best",
+            patience=None,
+            max_steps=None,
+            scheduler="linear",
+            gradient_accumulation=1,
         ),
         versions={},
+        card=CardFacts("train-student", None, False, {}, {}),
     )
 
 
@@ -122,5 +149,42 @@ def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "reviews: 12 originals and 40 pairs cached" in shown
     lines = [line.replace("│", " ").split() for line in shown.splitlines()]
-    assert ["teacher", "0.8750", "11", "31"] in lines
-    assert ["mixkd", "0.7500", "0.8125", "11", "7"] in lines
+    assert ["teacher", "0.8750", "11", "0.0", "99", "31"] in lines
+    assert ["student", "mixkd", "0.7500", "0.8125", "11", "0.0", "1,234", "3.2", "7"] in lines
+
+
+def kd(seed: int, start: str) -> Any:
+    """The metrics.json of a student."""
+    scores = {"accuracy": 0.75, "teacher_agreement": 0.5}
+    return result("kd", scores, 7.0, seed=seed, start=start).to_json()
+
+
+def test_two_students_of_one_method_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    scores = {"train": {"accuracy": 1.0}, "validation": {"accuracy": 0.875}}
+    cache = model(
+        tmp_path / "cache",
+        MANIFEST={"scores": scores, "rows": {"originals": 12, "pairs": 40}},
+        cache={"metric": "accuracy", "about": {"task": "[red]reviews"}},
+    )
+    students = [
+        model(tmp_path / "kd", metrics=kd(0, "3-layers")),
+        model(tmp_path / "kd-again", metrics=kd(1, "3-layers")),
+    ]
+    compare = script("compare.py")
+    compare.main(cache, model(tmp_path / "teacher"), students)
+    shown = capsys.readouterr().out
+    assert "[red]reviews" in shown and "epochs" not in shown and "start" not in shown
+    lines = [line.replace("│", " ").split() for line in shown.splitlines()]
+    rest = ["0.7500", "0.5000", "11", "0.0", "1,234", "3.2", "7"]
+    assert ["kd", "kd", "seed", "0", *rest] in lines
+    assert ["kd-again", "kd", "seed", "1", *rest] in lines
+    assert ["teacher", "0.8750", "11", "0.0", "99"] in lines
+    (tmp_path / "other").mkdir()
+    twin = model(tmp_path / "other" / "kd", metrics=kd(0, "5-layers"))
+    compare.main(cache, tmp_path / "teacher", [students[0], twin])
+    assert "start 5-layers" in capsys.readouterr().out
+    with pytest.raises(MissingFileError, match=r"metrics.json: expected a finished student"):
+        compare.main(cache, tmp_path / "teacher", [tmp_path / "other"])

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
+
+from mixkd.shared.command import DefaultGroup
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -22,6 +26,7 @@ def tool():
 command.main(tool)
 """
 MISSING = 'raise MissingFileError("a.arrow", expected="a file", found="none", do="look\\n\\x1b[2J")'
+STOPPING = 'with command.stopping(lambda: "nothing was written"):'
 USAGE = 'raise UsageError("--pairs", expected="a number", found="x", do="give one")'
 
 
@@ -32,8 +37,10 @@ USAGE = 'raise UsageError("--pairs", expected="a number", found="x", do="give on
         (MISSING, 1, "error: a.arrow: expected a file, found none; look\\n\\x1b[2J\n"),
         (USAGE, 2, "error: --pairs: expected a number, found x; give one\n"),
         ('raise RuntimeError("CUDA fell\\nover")', 1, "error: unexpected RuntimeError: CUDA fell"),
-        ("raise KeyboardInterrupt", 130, "error: interrupted; what was committed or saved stays"),
-        ("os.kill(os.getpid(), signal.SIGTERM)", 143, "error: terminated; what was committed"),
+        ("raise KeyboardInterrupt", 130, "error: interrupted\n"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", 143, "error: terminated\n"),
+        (f"{STOPPING} raise KeyboardInterrupt", 130, "error: interrupted; nothing was written\n"),
+        (f"{STOPPING} raise command.Terminated", 143, "error: terminated; nothing was written\n"),
     ],
 )
 def test_exit_codes_and_one_line(body: str, code: int, said: str) -> None:
@@ -52,3 +59,52 @@ def test_exit_codes_and_one_line(body: str, code: int, said: str) -> None:
             line = found.stderr.lstrip("\n")  # click ends the line that ^C is on
             assert line.startswith(said)
             assert line.count("\n") == (code > 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Usage: tool [OPTIONS] COMMAND"),
+        (["--help"], "Usage: tool [OPTIONS] COMMAND"),
+        (["--size", "3"], "made 3"),
+        (["make", "--size", "3"], "made 3"),
+        (["--version"], "1.0"),
+        (["other"], "another"),
+        (["others"], "No such command 'others'"),
+        (["--sizes", "3"], "No such option"),
+    ],
+)
+def test_options_without_a_command_are_those_of_the_default(
+    arguments: list[str], said: str
+) -> None:
+    @click.group("tool", cls=DefaultGroup, default="make")
+    @click.version_option("1.0", message="%(version)s")
+    def tool() -> None: ...
+
+    @tool.command()
+    @click.option("--size")
+    def make(size: str) -> None:
+        click.echo(f"made {size}")
+
+    @tool.command()
+    def other() -> None:
+        click.echo("another")
+
+    assert said in CliRunner().invoke(tool, arguments).output
+
+
+def test_words_without_a_command_are_the_defaults_where_it_takes_words() -> None:
+    @click.group("tool", cls=DefaultGroup, default="look")
+    def tool() -> None: ...
+
+    @tool.command()
+    @click.argument("places", nargs=-1)
+    def look(places: tuple[str, ...]) -> None:
+        click.echo(f"looked at {' and '.join(places)}")
+
+    @tool.command()
+    def other() -> None:
+        click.echo("another")
+
+    for words, said in ((["a", "b"], "looked at a and b"), (["other"], "another")):
+        assert CliRunner().invoke(tool, words).output.strip() == said

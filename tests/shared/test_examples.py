@@ -49,7 +49,7 @@ def test_round_trip(types: bool, texts: int, classes: int) -> None:
     np.testing.assert_array_equal(found.labels, made.labels)
     assert found.labels.dtype == made.labels.dtype
     np.testing.assert_array_equal(found.lengths, made.lengths)
-    found.check_values(classes, 64, "x")
+    found.check_values(classes, 64, 9, "x")
 
 
 def changed(made: Examples, **fields: Any) -> Examples:
@@ -87,6 +87,10 @@ def test_the_digest_sees_ids_types_labels_order_and_boundaries() -> None:
     assert digests[0] == made.ids_sha256()
 
 
+def columns(*rows: tuple[str, ...]) -> list[pa.Array]:
+    return [pa.array(column) for column in zip(*rows, strict=True)]
+
+
 def test_golden_digests() -> None:
     """Written down once: they are part of every fingerprint."""
     made = Examples(
@@ -95,14 +99,14 @@ def test_golden_digests() -> None:
         np.array([1, 0]),
     )
     assert made.ids_sha256() == GOLDEN_IDS
-    texts = texts_sha256([("né", "b"), ("", "c")], np.array([0.5, 1], np.float32))
+    texts = texts_sha256(columns(("né", "b"), ("", "c")), np.array([0.5, 1], np.float32))
     assert texts == GOLDEN_TEXTS
 
 
 def test_the_digest_of_texts_sees_characters_boundaries_and_labels() -> None:
     labels = np.array([0, 1])
     digests = [
-        texts_sha256(texts, found)
+        texts_sha256(columns(*texts), found)
         for texts, found in (
             ([("ab", "c"), ("d", "e")], labels),
             ([("ab", "x"), ("d", "e")], labels),
@@ -149,7 +153,7 @@ TYPES = pa.array([[0, 1], [0]], pa.list_(pa.int8()))
 
 def read(data: bytes, rows: int = 2, problem_type: str = CLASSIFICATION) -> Examples:
     found = Examples.from_bytes(data, rows, problem_type, "x")
-    found.check_values(2, 64, "x")
+    found.check_values(2, 64, rows, "x")
     return found
 
 
@@ -225,7 +229,8 @@ def test_the_plain_table_is_read() -> None:
             "one type for each id",
         ),
         ({"label": pa.array([0, 2]), "input_ids": IDS}, r"labels in \[0, 1\]"),
-        ({"label": pa.array([-1, 0]), "input_ids": IDS}, r"labels in \[0, 1\]"),
+        ({"label": pa.array([-2, 0]), "input_ids": IDS}, r"labels in \[0, 1\], or -1 for none"),
+        ({"label": pa.array([-1, 0]), "input_ids": IDS}, "2 examples with a label, of 2"),
     ],
 )
 def test_tables_that_no_builder_writes(columns: dict[str, pa.Array], expected: str) -> None:
@@ -240,9 +245,25 @@ def test_other_numbers_of_rows() -> None:
 
 
 def test_labels_of_regression_are_finite() -> None:
-    labels = pa.array([0.5, float("nan")], pa.float32())
+    labels = pa.array([0.5, float("inf")], pa.float32())
     with pytest.raises(MalformedError, match="finite labels"):
         read(table(label=labels, input_ids=IDS), problem_type=REGRESSION)
+
+
+@pytest.mark.parametrize(
+    ("label", "problem_type"),
+    [
+        (pa.array([1, -1], pa.int64()), CLASSIFICATION),
+        (pa.array([-0.5, float("nan")], pa.float32()), REGRESSION),
+    ],
+)
+def test_rows_may_lack_a_label_if_that_is_said(label: pa.Array, problem_type: str) -> None:
+    found = Examples.from_bytes(table(label=label, input_ids=IDS), 2, problem_type, "x")
+    assert found.labelled.tolist() == [True, False]
+    found.check_values(2, 64, 1, "x")
+    for labelled in (0, 2):
+        with pytest.raises(MalformedError, match=f"expected {labelled} examples with a label, of"):
+            found.check_values(2, 64, labelled, "x")
 
 
 def test_any_changed_byte_gives_examples_or_a_named_error() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from markdown_it import MarkdownIt
 
-from mixkd.shared.markdown import plain
+from mixkd.shared.markdown import listed, plain
 
 TEXTS = [
     "![](https://example.org/beacon.png)",
@@ -51,3 +51,9 @@ def test_addresses_do_not_become_links() -> None:
 def test_names_stay_readable_and_long_texts_are_cut() -> None:
     assert plain("google/bert_uncased_L-2_H-128") == "google/bert_uncased_L-2_H-128"
     assert len(plain("x" * 10**6)) == 1000
+
+
+def test_a_list_of_very_many_is_cut() -> None:
+    assert listed(["a*", "b"]) == r"a\*, b"
+    assert listed([]) == ""
+    assert listed(range(1000)).endswith("198, 199 and 800 more")

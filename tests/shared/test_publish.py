@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from mixkd.shared import cache, publish
+from mixkd.shared.content import Content, Sink
 from mixkd.shared.errors import DiskError, MissingFileError, OutputError, UnsafeFileError
 
 
@@ -117,6 +119,34 @@ def test_other_bytes_when_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for publication in (create, replace):
         with pytest.raises(DiskError, match="a: expected the 3 bytes that were written, found 3"):
             publication(tmp_path / "a", b"abc")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("pieces", [[b"a", b"bc"], [bytes(2**20 + 1), b"x", bytes(2**21)], []])
+def test_large_content_is_written_in_pieces_and_known_by_its_digest(
+    tmp_path: Path, pieces: list[bytes]
+) -> None:
+    def content(pieces: list[bytes]) -> Content:
+        return Content.of(lambda sink: [sink.write(piece) for piece in pieces])
+
+    disk, whole = publish.Root(tmp_path), b"".join(pieces)
+    made = content(pieces)
+    assert (made.size_bytes, made.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
+    assert disk.create_large("a", made)
+    assert (tmp_path / "a").read_bytes() == whole
+    assert disk.create_large("a", Content.of_bytes(whole))  # another builder's, the same
+    assert not disk.create_large("a", content([*pieces, b"y"]))
+    assert not disk.create_large("a", content([b"z" * len(whole)])) or not whole
+    assert names(tmp_path) == ["a"]
+
+
+def test_large_content_that_is_read_back_differently(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda to, data: real(to, bytes(len(data))))
+    with pytest.raises(DiskError, match="a: expected the 3 bytes that were written, found other"):
+        publish.Root(tmp_path).create_large("a", Content.of_bytes(b"abc"))
     assert names(tmp_path) == []
 
 
@@ -308,3 +338,66 @@ def test_what_writes_into_a_cache_goes_through_a_root() -> None:
     assert len(modules) > 15
     for module in modules:
         assert not by_path.findall(module.read_text(encoding="utf-8")), module
+
+
+def parts(*given: bytes) -> Content:
+    return Content.of(lambda sink: [sink.write(part) for part in given])
+
+
+def test_a_file_is_replaced_part_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, written = os.write, list[int]()
+
+    def short(to: int, data: bytes) -> int:
+        written.append(real(to, data[:3]))
+        return written[-1]
+
+    monkeypatch.setattr(os, "write", short)
+    root = publish.Root(tmp_path)
+    root.replace("a/b", parts(b"other"))
+    root.replace("a/b", parts(b"0123", b"", b"45"))
+    assert (tmp_path / "a/b").read_bytes() == b"012345"
+    assert written == [3, 2, 3, 3]  # small pieces are written together
+    assert names(tmp_path / "a") == ["b"]
+
+
+def test_parts_that_are_read_back_differently(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda to, data: real(to, bytes(len(data))))
+    message = "a: expected the 5 bytes that were written, found other bytes"
+    with pytest.raises(DiskError, match=message):
+        publish.Root(tmp_path).replace("a", parts(b"abc", b"de"))
+    assert names(tmp_path) == []
+
+
+def test_parts_that_end_in_an_error_leave_what_was_there(tmp_path: Path) -> None:
+    def broken(sink: Sink) -> None:
+        sink.write(b"abc")
+        if len(begun) == 1:
+            raise ZeroDivisionError
+        begun.append(sink)
+
+    begun: list[Sink] = []
+    replace(tmp_path / "a", b"good")
+    with pytest.raises(ZeroDivisionError):
+        publish.Root(tmp_path).replace("a", Content.of(broken))
+    assert (tmp_path / "a").read_bytes() == b"good"
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_temporary_of_parts_that_somebody_removed_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, tries = os.replace, list[str]()
+
+    def once(source: str, target: str, **more: Any) -> None:
+        tries.append(source)
+        if len(tries) == 1:
+            os.unlink(source, dir_fd=more["src_dir_fd"])
+        real(source, target, **more)
+
+    monkeypatch.setattr(os, "replace", once)
+    publish.Root(tmp_path).replace("a", parts(b"abc"))
+    assert (tmp_path / "a").read_bytes() == b"abc"
+    assert len(tries) == 2

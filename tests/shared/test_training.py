@@ -8,6 +8,7 @@ import torch
 
 from mixkd.shared.examples import Examples, Ragged
 from mixkd.shared.mixup import MixBatch
+from mixkd.shared.options import SCHEDULERS, Scheduler
 from mixkd.shared.training import (
     learning_rate,
     parameter_groups,
@@ -29,6 +30,25 @@ def test_the_rate_rises_to_its_peak_and_falls_to_nothing(steps: int, warmup: flo
     assert max(rates) == pytest.approx(3e-5, rel=1e-15)
     assert rates == sorted(rates[:rise]) + sorted(rates[rise:], reverse=True)
     assert learning_rate(3e-5, steps, steps, warmup) == 0
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("warmup", [0.0, 0.2])
+def test_the_schedules_are_those_of_transformers(name: Scheduler, warmup: float) -> None:
+    """From the end of the rise on; before it ours is a step ahead, since theirs begins at 0."""
+    from transformers import get_scheduler
+
+    steps, rise = 20, round(20 * warmup)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=3e-5)
+    theirs = get_scheduler(name, optimizer, num_warmup_steps=rise, num_training_steps=steps)
+    for step in range(steps):
+        ours = learning_rate(3e-5, step, steps, warmup, name)
+        if step >= rise or name == "constant":
+            assert ours == pytest.approx(theirs.get_last_lr()[0], rel=1e-9)
+        else:
+            assert ours == pytest.approx(3e-5 * (step + 1) / rise)
+        optimizer.step()
+        theirs.step()
 
 
 def test_only_matrices_that_are_trained_decay() -> None:

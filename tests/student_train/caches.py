@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,21 @@ def make_cache(
     starts: tuple[int | tuple[int, ...], ...] = (1,),
     data_seed: int = 0,
     names: tuple[str, ...] | None = None,
+    labelled: int | None = None,
 ) -> Path:
-    """Build and seal a cache of `tiny_data`; returns its folder."""
+    """Build and seal a cache of `tiny_data`; returns its folder.
+
+    Args:
+        labelled: Train rows that keep their label, the last ones; None: all.
+    """
     data = tiny_data(root.parent / f"data-{root.name}", rows, classes, two_texts, seed=data_seed)
     checkpoint = locate(str(teacher))
     examples = {
         split: read_examples(checkpoint, data / f"{split}.tsv", classes)
         for split in ("train", "validation")
     }
+    if labelled is not None:
+        examples["train"] = only_some_labels(examples["train"], labelled)
     model = Teacher.load(checkpoint, tuple(range(classes)), mask=mask, max_length=64, device="cpu")
     saved = tokenizer_files(load_tokenizer(checkpoint))
     files = {f"tokenizer/{name}": data for name, data in saved.items()}
@@ -67,6 +75,13 @@ def make_cache(
         mask=mask,
     )
     return caches.build_sealed(made, model.score)
+
+
+def only_some_labels(examples: Examples, labelled: int) -> Examples:
+    """Examples of which the last ones alone have their labels."""
+    labels = examples.labels.copy()
+    labels[: len(labels) - labelled] = np.nan if labels.dtype == np.float32 else -1
+    return replace(examples, labels=labels)
 
 
 def read_examples(checkpoint: Checkpoint, file: Path, classes: int) -> Examples:

@@ -44,6 +44,22 @@ def regression_cache(
 
 
 @pytest.fixture(scope="session")
+def few_labels_cache(tmp_path_factory: pytest.TempPathFactory, good_teacher: Path) -> Path:
+    """As `cache`, but only 8 of the 40 train examples have a label."""
+    return made_once(
+        tmp_path_factory, "few-labels", lambda root: make_cache(root, good_teacher, labelled=8)
+    )
+
+
+@pytest.fixture(scope="session")
+def no_labels_cache(tmp_path_factory: pytest.TempPathFactory, good_teacher: Path) -> Path:
+    """As `cache`, but no train example has a label."""
+    return made_once(
+        tmp_path_factory, "no-labels", lambda root: make_cache(root, good_teacher, labelled=0)
+    )
+
+
+@pytest.fixture(scope="session")
 def cache_without_pairs(tmp_path_factory: pytest.TempPathFactory, good_teacher: Path) -> Path:
     return made_once(
         tmp_path_factory, "originals", lambda root: make_cache(root, good_teacher, pairs=0)

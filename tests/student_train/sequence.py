@@ -52,7 +52,8 @@ class Reader:
 
     def load(self, file: Path) -> None:
         self.state = State.from_bytes(file.read_bytes(), file)
-        self.state.check(SETTINGS, self.epochs, self.order.steps_per_epoch, file)
+        steps = self.epochs * self.order.steps_per_epoch
+        self.state.check(SETTINGS, steps, self.order.steps_per_epoch, file)
 
     def save(self, file: Path, late: bool = False) -> None:
         """`late`: after an epoch's last step and its validation, not right after the step."""

@@ -128,3 +128,36 @@ def test_few_shards_are_held(cache: Path, tmp_path: Path) -> None:
     for start in range(0, 100, 10):
         pairs.rows(np.arange(start, start + 10))
     assert pairs._readers[0].cache_info().currsize <= 4
+
+
+@pytest.mark.parametrize("world", [1, 3])
+def test_a_row_is_labelled_if_both_of_its_sides_are(few_labels_cache: Path, world: int) -> None:
+    source = source_of(few_labels_cache)
+    has_label = {
+        source.examples.input_ids[row].astype(np.int64).tobytes(): row >= 32 for row in range(40)
+    }
+    for step in zip(
+        *(batches(source, order_of(source), 0, 0, rank, world) for rank in range(world)),
+        strict=True,
+    ):
+        totals = {"originals": 0, "mixes": 0}
+        for batch in step:
+            expected = [has_label[left] and has_label[right] for left, right, _ in keys(batch)]
+            rows = len(expected)
+            assert batch.labelled[:rows].tolist() == expected
+            assert not batch.targets[~batch.labelled].any()
+            assert batch.targets[batch.labelled].sum(axis=1) == pytest.approx(1)
+            cut = batch.rows["originals"]
+            totals["originals"] += sum(expected[:cut])
+            totals["mixes"] += sum(expected[cut:])
+        assert all(batch.labelled_counts == totals for batch in step)
+
+
+def test_numbers_that_are_not_there_are_zero(good_regression_teacher: Path, tmp_path: Path) -> None:
+    shape = {"classes": 1, "two_texts": True, "labelled": 8, "pairs": 32}
+    root = make_cache(tmp_path / "numbers", good_regression_teacher, **shape)
+    opened = Cache.open(root)
+    source = Source(opened.examples(), opened.logits("train"), JoinedPairs([opened]), True, 0)
+    found = list(batches(source, order_of(source), 0, 0, 0, 1))
+    assert all(np.isfinite(batch.targets).all() for batch in found)
+    assert sum(batch.labelled_counts["originals"] for batch in found) == 8

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from mixkd.student_train.objective.terms import (
     PRESETS,
+    TERMS,
     Objective,
+    Part,
     Rows,
     imitation,
     supervised,
@@ -144,3 +147,52 @@ def test_a_part_without_rows_gives_zero_and_a_gradient() -> None:
     loss.backward()
     assert loss.item() == 0
     assert logits.grad is not None and not logits.grad.any()
+
+
+def plain_loss(rows: Rows, labelled: list[bool], term: str) -> torch.Tensor:
+    """A term over one part, row by row: the mean over the rows that take part in it."""
+    values = []
+    for row, has_label in enumerate(labelled):
+        logits = rows.student[row]  # [C]
+        if term in ("tmkd", "kd"):
+            values.append((logits - rows.teacher[row]).square().mean())
+        elif has_label:
+            log_probabilities = logits - logits.exp().sum().log()
+            values.append(-(rows.targets[row] * log_probabilities).sum())
+    return torch.stack(values).mean() if values else logits.sum() * 0
+
+
+@pytest.mark.parametrize("some", [[True, False, False, True, False], [False] * ROWS])
+def test_terms_that_need_labels_see_labelled_rows_alone(some: list[bool]) -> None:
+    """Values and gradients; what stands in the targets of other rows does not matter."""
+    at = torch.tensor([row for row, has_label in enumerate(some) if has_label], dtype=torch.int64)
+    weights = {"mle": 1.0, "sm": 2.0, "tmkd": 3.0, "kd": 4.0}
+    objective = Objective(weights)
+    parts: dict[Part, Rows] = {"originals": some_rows(seed=1), "mixes": some_rows(seed=2)}
+    for rows in parts.values():
+        rows.targets[[row for row in range(ROWS) if not some[row]]] = math.nan
+        rows.student.requires_grad_()
+    given = {part: replace(rows, labelled=at) for part, rows in parts.items()}
+    counts: dict[Part, int] = {"originals": ROWS, "mixes": ROWS}
+    terms = objective(given, counts, dict.fromkeys(counts, len(at)))
+    objective.weighted(terms).backward()
+    found = {part: rows.student.grad.clone() for part, rows in parts.items()}
+    for rows in parts.values():
+        rows.student.grad = None
+    plain = {name: plain_loss(parts[TERMS[name].part], some, name) for name in weights}
+    sum(weights[name] * loss for name, loss in plain.items()).backward()
+    for name, loss in plain.items():
+        assert terms[name].item() == pytest.approx(loss.item(), rel=1e-5), name
+    for part, rows in parts.items():
+        assert torch.allclose(found[part], rows.student.grad, atol=1e-6), part
+
+
+def test_an_objective_without_labels_keeps_the_teachers_terms() -> None:
+    kept = {method: Objective(weights).without_labels() for method, weights in PRESETS.items()}
+    assert {method: dict(objective.weights) for method, objective in kept.items()} == {
+        "ft": {},
+        "kd": {"kd": 1},
+        "sm": {},
+        "tmkd": {"tmkd": 1},
+        "mixkd": {"tmkd": 1},
+    }

@@ -30,6 +30,13 @@ CACHE = (Path("shards/rte"),)
         ({"batch_size": 2**20}, "--batch-size: expected at most 1,048,576 originals and mixes"),
         ({"checkpoint_steps": 0}, "--checkpoint-steps"),
         ({"log_steps": 0}, "--log-steps"),
+        ({"eval_steps": 0}, "--eval-steps: expected a number from 1 to"),
+        ({"patience": 0}, "--patience: expected a number from 1 to"),
+        ({"max_steps": 0}, "--max-steps: expected a number from 1 to"),
+        ({"gradient_accumulation": 0}, "--gradient-accumulation: expected a number from 1 to"),
+        ({"max_length": 0}, "--max-length: expected a number from 1 to"),
+        ({"keep": "first"}, "--keep: expected one of best, last, found first"),
+        ({"scheduler": "step"}, "--scheduler: expected one of linear, cosine, constant, constant_"),
         ({"layers": 0}, "--layers: expected a number from 1 on"),
         ({"temperature": 0.0}, "--temperature: expected a number above 0, found 0"),
         ({"learning_rate": float("nan")}, "--learning-rate: expected a number above 0, found nan"),
@@ -75,13 +82,22 @@ def test_settings_name_no_path() -> None:
     assert settings["alpha_mle"] == 1
 
 
-def test_types_of_models_are_allowed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_types_of_models_are_allowed_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from mixkd.student_train import train
     from mixkd.student_train.cli import train_student
 
     seen: list[TrainOptions] = []
     monkeypatch.setattr(train, "train", seen.append)
-    arguments = ["--cache", "c", "--allow-model-type", "camembert", "--allow-model-type", "deberta"]
+    allowed = ["--allow-model-type", "camembert", "--allow-model-type", "deberta"]
+    arguments = [str(tmp_path), "--out", str(tmp_path / "out"), *allowed]
     train_student.main(arguments, standalone_mode=False)
     assert seen[0].allow_model_type == ("camembert", "deberta")
     assert "allow_model_type" not in seen[0].settings()
+
+
+def test_the_command_can_be_run_again_and_names_no_tracker() -> None:
+    tracked: dict[str, Any] = {"track": ("wandb",), "run_name": "mine", "tags": ("a", "b")}
+    options = TrainOptions("shards/rte", layers=(0, 2, 5), **tracked)
+    assert options.command == "train-student --cache shards/rte --layers 0-2-5"

@@ -22,9 +22,11 @@ from tests.commands import run_module
 from tests.student_train.stopped import SETTINGS, train_until
 
 
-@pytest.mark.parametrize("world", [2, 3])
-def test_the_losses_and_gradients_of_all_processes_add_up(cache: Path, world: int) -> None:
-    opened = Cache.open(cache)
+@pytest.mark.parametrize(("name", "world"), [("cache", 2), ("cache", 3), ("few_labels_cache", 3)])
+def test_the_losses_and_gradients_of_all_processes_add_up(
+    name: str, world: int, request: pytest.FixtureRequest
+) -> None:
+    opened = Cache.open(request.getfixturevalue(name))
     start = load(opened, None, None, seed=0)
     student = start.student.eval()
     objective = Objective(PRESETS["mixkd"])
@@ -38,7 +40,11 @@ def test_the_losses_and_gradients_of_all_processes_add_up(cache: Path, world: in
         for batch in batches(source, order, 0, 0, rank, of):
             student.zero_grad()
             loss = objective.weighted(
-                objective(forward(student, batch, torch.device("cpu")), batch.counts)
+                objective(
+                    forward(student, batch, torch.device("cpu")),
+                    batch.counts,
+                    batch.labelled_counts,
+                )
             )
             loss.backward()
             weight = student.model.bert.embeddings.word_embeddings.weight
@@ -85,8 +91,10 @@ def assert_same_weights(left: Path, right: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_two_real_processes(cache: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["cache", "few_labels_cache"])
+def test_two_real_processes(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Their weights are those of one process, up to the order of sums."""
+    cache: Path = request.getfixturevalue(name)
     start = without_dropout(cache, tmp_path / "start")
     for world in (1, 2):
         out = tmp_path / f"student-{world}"

@@ -15,11 +15,12 @@ from mixkd.student_train.options import TrainOptions
 from mixkd.student_train.results import TrainResult, read_metrics
 from mixkd.student_train.train import train
 
-KEYS = """task metric validation best_epoch teacher history student seconds steps mixes_trained
-pairs_seen pairs_in_cache seal caches settings versions""".split()
+KEYS = """task metric split score teacher_score verdict kept best metrics teacher_metrics history
+ student speed teacher_speed seconds steps planned_steps mixes_trained pairs_seen pairs_in_cache
+ seal caches settings versions card""".split()
 SETTINGS = """layers method alpha_mle alpha_sm alpha_tmkd alpha_kd distance temperature mix_ratio
 epochs batch_size learning_rate warmup weight_decay seed device dtype max_length mask processes
-device_used dtype_used""".split()
+device_used dtype_used eval_steps keep patience max_steps scheduler gradient_accumulation""".split()
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,12 @@ def test_metrics_json_has_its_keys_and_is_read_back(student: tuple[Path, TrainRe
     assert list(found["settings"]) == SETTINGS
     assert list(found["student"]) == ["start", "model_type", "parameters", "labels"]
     assert list(found["caches"][0]) == ["name", "fingerprint", "seal", "teacher"]
-    assert list(found["best_epoch"]) == ["chosen_by", "epoch", "validation"]
-    assert [list(epoch) for epoch in found["history"]] == [["epoch", "validation"]] * 2
+    assert list(found["kept"]) == list(found["best"]) == ["step", "epoch"]
+    assert [list(entry) for entry in found["history"]] == [["step", "epoch", "metrics"]] * 2
+    assert [entry["step"] for entry in found["history"]] == [2, 4]
+    assert [entry["epoch"] for entry in found["history"]] == [1.0, 2.0]
+    assert found["speed"]["parameters"] == found["student"]["parameters"]
+    assert found["teacher_speed"] is None, "the cache was built without a command"
     assert found["settings"]["alpha_kd"] == 0.5
     assert found == result.to_json()
     assert read_metrics(out) == result
@@ -49,8 +54,8 @@ def test_metrics_json_has_its_keys_and_is_read_back(student: tuple[Path, TrainRe
     [
         ({"steps": "10"}, "Expected `int`, got `str`"),
         ({"settings": None}, "missing required field"),
-        ({"validation": {"validation": {"accuracy": "high"}}}, "Expected `float`, got `str`"),
-        ({"history": [{"epoch": 1}]}, "missing required field `validation`"),
+        ({"metrics": {"validation": {"accuracy": "high"}}}, "Expected `float`, got `str`"),
+        ({"history": [{"step": 1, "epoch": 1}]}, "missing required field `metrics`"),
     ],
 )
 def test_files_that_no_run_writes(
@@ -76,12 +81,12 @@ def test_the_card_says_what_the_run_found(student: tuple[Path, TrainResult]) -> 
     assert card.data.pipeline_tag == "text-classification"
     assert card.data.tags == ["knowledge-distillation", "mixkd"]
     assert str(card) == str(model_card(result))
-    validation = result.validation["validation"]
+    validation = result.metrics["validation"]
     for text in (
         "# A student for tiny",
-        "Labels: dull, bright.",
+        "- labels: dull, bright",
         "with the method `mixkd`",
-        f"| validation accuracy | {result.teacher['validation']['accuracy']:.4f} "
+        f"| validation accuracy | {result.teacher_metrics['validation']['accuracy']:.4f} "
         f"| {validation['accuracy']:.4f} |",
         f"| validation teacher kl |  | {validation['teacher_kl']:.4f} |",
         f"Cache seal `{result.seal[:12]}`",

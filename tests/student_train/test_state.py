@@ -34,10 +34,10 @@ def test_states_that_no_run_writes(changes: dict[str, object], found: str) -> No
 
 
 def test_a_state_of_different_settings_or_of_a_missing_step() -> None:
-    STATE.check("b" * 64, epochs=3, steps_per_epoch=10, where="state.json")
-    STATE.check("b" * 64, epochs=3, steps_per_epoch=7, where="state.json")
+    STATE.check("b" * 64, steps=27, steps_per_epoch=10, where="state.json")
+    STATE.check("b" * 64, steps=21, steps_per_epoch=7, where="state.json")
     with pytest.raises(StateError, match=r"settings \(cccccccccccc\), found a state of different"):
-        STATE.check("c" * 64, epochs=3, steps_per_epoch=10, where="state.json")
-    for epochs, steps in ((1, 10), (3, 6), (2, 10)):
+        STATE.check("c" * 64, steps=30, steps_per_epoch=10, where="state.json")
+    for steps, per_epoch in ((10, 10), (18, 6), (26, 10)):
         with pytest.raises(StateError, match="found epoch 2, step 7"):
-            STATE.check("b" * 64, epochs=epochs, steps_per_epoch=steps, where="state.json")
+            STATE.check("b" * 64, steps=steps, steps_per_epoch=per_epoch, where="state.json")

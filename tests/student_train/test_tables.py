@@ -18,7 +18,7 @@ from mixkd.student_train.options import TrainOptions
 from mixkd.student_train.results import read_metrics
 from mixkd.student_train.train import train
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+CHOOSING = Path(__file__).parents[2] / "docs" / "choosing.md"
 
 
 def confidence(rows: Rows, objective: Objective) -> Tensor:
@@ -68,7 +68,7 @@ def test_a_registered_distance_that_fits_trains_on_numbers(
 @pytest.mark.usefixtures("registered")
 def test_the_help_and_the_tables_name_what_is_registered(tmp_path: Path) -> None:
     command = make_command()
-    shown = CliRunner().invoke(command, ["--help"], terminal_width=200).output
+    shown = CliRunner().invoke(command, ["train", "--help"], terminal_width=200).output
     assert "--alpha-entropy FLOAT" in shown
     assert "Weight of entropy of the student on mixes" in shown
     assert "[mse|kl|ce|l1]" in shown and "l1 (absolute difference)" in shown
@@ -87,6 +87,6 @@ def test_names_that_cannot_be_registered(name: str) -> None:
         register_distance(Distance(name.replace("kd", "kl"), absolute, "nothing"))
 
 
-def test_the_readme_holds_the_table() -> None:
+def test_a_page_holds_the_table() -> None:
     renew = "renew it with: python -m mixkd.student_train.objective.tables"
-    assert objective_table() in README.read_text(encoding="utf-8"), renew
+    assert objective_table() in CHOOSING.read_text(encoding="utf-8"), renew

@@ -17,7 +17,10 @@ from mixkd.student_train.student import load
 from mixkd.student_train.torch_data import Batches, collate, mix_inputs
 from mixkd.student_train.train import forward
 
-KEYS = {"left_ids", "right_ids", "left_mask", "right_mask", "lam", "targets", "teacher_logits"}
+KEYS = {
+    *("left_ids", "right_ids", "left_mask", "right_mask", "lam"),
+    *("targets", "labelled", "teacher_logits"),
+}
 
 
 def student(cache: Path) -> Any:

@@ -169,10 +169,11 @@ def test_an_unfinished_run_is_not_overwritten_and_not_mixed_up(
         train(options(pair_cache, out, resume=True))
     state = out / "checkpoints" / "step-00000002" / "state.json"
     state.write_text(state.read_text().replace('"step": 2', '"step": 9'))
-    with pytest.raises(StateError, match="at most 2 epochs of 5 steps, found epoch 0, step 9"):
+    with pytest.raises(StateError, match="at most 10 steps, 5 per epoch, found epoch 0, step 9"):
         train(options(cache, out, resume=True))
-    state.write_text(state.read_text().replace('"epoch": 0', '"epoch": 1'))
-    with pytest.raises(StateError, match="found metrics of 0 epochs in epoch 1"):
+    moved = state.read_text().replace('"epoch": 0', '"epoch": 1').replace('"step": 9', '"step": 2')
+    state.write_text(moved)
+    with pytest.raises(StateError, match="expected 1 validations in 7 steps, found 0"):
         train(options(cache, out, resume=True))
     state.write_text("{}")
     with pytest.raises(Exception, match="state.json: expected"):
@@ -259,10 +260,13 @@ def test_metrics_are_those_of_the_saved_student(cache: Path, uninterrupted: Path
         "single_label_classification",
     )
     found = json.loads((uninterrupted / "metrics.json").read_text())
-    assert found["validation"]["validation"] == pytest.approx(expected, abs=1e-5)
-    assert found["history"][-1]["validation"] == found["validation"]
-    assert found["best_epoch"]["epoch"] in (1, 2)
-    teacher = found["teacher"]["validation"]
+    assert found["metrics"]["validation"] == pytest.approx(expected, abs=1e-5)
+    [kept] = [entry for entry in found["history"] if entry["step"] == found["kept"]["step"]]
+    assert kept["metrics"] == found["metrics"] and kept["epoch"] == found["kept"]["epoch"]
+    assert found["best"] == found["kept"]
+    assert found["score"] == found["metrics"][found["split"]][found["metric"]]
+    teacher = found["teacher_metrics"]["validation"]
+    assert found["teacher_score"] == teacher[found["metric"]]
     assert {k: teacher[k] for k in opened.seal.scores["validation"]} == pytest.approx(
         opened.seal.scores["validation"]
     )

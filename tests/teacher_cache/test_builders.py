@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,7 @@ def test_a_signal_reaches_all_builders(tmp_path: Path, number: int, code: int) -
     command.send_signal(number)
     _, told = command.communicate(timeout=100)
     assert command.returncode == code, told
-    assert "what was committed or saved stays" in told
+    assert "what was committed stays: the same command continues" in told
     assert "Traceback" not in told
     for _, process in starts(root):
         with pytest.raises(ProcessLookupError):
@@ -267,6 +268,8 @@ def test_options_come_back(tmp_path: Path) -> None:
     options = BuildOptions(
         task="rte", pairs=3, out=tmp_path, teacher_labels=(1, 0), student_layers=(), subset=0.5
     )
+    starts = replace(options, student_layers=(3, (0, 2, 5)), unlabelled=("rest", "more.csv"))
+    assert decoded_options(encoded_options(starts)) == replace(starts, out=str(tmp_path))
     again = decoded_options(encoded_options(options))
     assert again.out == str(tmp_path)
     assert again.teacher_labels == (1, 0)

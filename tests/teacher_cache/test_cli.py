@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from mixkd.teacher_cache.cli import _next
+from mixkd.teacher_cache.options import BuildOptions
 from tests import tiers
 from tests.commands import run
 
@@ -46,6 +48,19 @@ def test_build_info_verify_seal(tmp_path: Path, good_teacher: Path, data: Path) 
     code, out, told = finish(start(*words, "--pairs", "40", "--json", folder=tmp_path))
     assert code == 0, told
     assert json.loads(out)["pairs"] == 40
+    said = [line.removesuffix(" …") for line in told.splitlines() if line.endswith(" …")]
+    assert said == [
+        *("loading the libraries", "looking at the output and the teacher's files"),
+        *("reading the data", "loading the tokenizer", "tokenising the texts"),
+        *("loading the teacher", "probing the teacher", "comparing number formats"),
+        *("estimating, with one batch", "cutting starting points for students"),
+        *("sealing the cache", "measuring what the pairs add"),
+    ]
+    assert " KiB of shards and " in told and " of starting points for students" in told
+    again = ("--config", "shards/tiny.yaml", "--pairs", "40", "--quiet")
+    code, out, told = finish(start(*again, folder=tmp_path))
+    assert (code, told) == (0, "") and "shards/tiny" in out
+    assert ": starting points " in out and " KiB" in out
     for command in ("info", "verify", "seal"):
         json.loads(run(f"cache-teacher {command} shards/tiny --json", tmp_path))
     for command, said in (("verify", "in order"), ("repair", "nothing to repair")):
@@ -56,6 +71,7 @@ def test_build_info_verify_seal(tmp_path: Path, good_teacher: Path, data: Path) 
     code, out, told = finish(start("verify", "shards/tiny", folder=tmp_path))
     assert code == 1
     assert shard.name in out
+    assert shard.name in run(out.strip().partition("what can be repaired: ")[2], tmp_path)
     assert "Traceback" not in told
 
 
@@ -97,7 +113,8 @@ def test_a_narrow_terminal_a_strange_folder_and_no_reader(
         (("--task", "t", "--pairs", "1", "--dtype", "int8"), 2, "'auto', 'float32'"),
         (("finetune", "--task", "t", "--model", "m", "--dtype", "float16"), 2, "'bfloat16'"),
         (("info", "absent"), 1, "error: absent: expected the folder of a cache"),
-        (("seal", "absent"), 1, "error: absent/cache.json: expected a file, found none"),
+        (("seal", "absent"), 1, "error: absent: expected the folder of a cache, found nothing"),
+        (("verify", "absent"), 1, "error: absent: expected the folder of a cache, found nothing"),
         (("finetune", "--task", "unheard", "--model", "m"), 2, "--task: expected one of"),
     ],
 )
@@ -107,6 +124,17 @@ def test_wrong_usage(tmp_path: Path, words: tuple[str, ...], code: int, match: s
     assert match in told
     assert "Traceback" not in told
     assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_build_that_is_stopped_at_once_says_that_nothing_was_written(tmp_path: Path) -> None:
+    process = start("--task", "t", "--data", "d", "--pairs", "1", folder=tmp_path)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "loading the libraries …\n"
+    process.send_signal(signal.SIGINT)
+    code, _, told = finish(process)
+    assert code == 130
+    assert "error: interrupted; nothing was written yet\n" in told
     assert list(tmp_path.iterdir()) == []
 
 
@@ -124,7 +152,25 @@ def test_a_stopped_build_leaves_nothing_torn(
     process.send_signal(number)
     found, _, told = finish(process)
     assert found == code, told
+    assert "; what was committed stays: the same command continues" in told
     assert "Traceback" not in told
     assert not [path for path in tmp_path.rglob("*") if ".tmp-" in path.name]
-    assert json.loads(run("cache-teacher seal shards/tiny --json", tmp_path))["pairs"] >= 3 * 64
+    seal = told.strip().partition("can be used after: ")[2]
+    assert json.loads(run(f"{seal} --json", tmp_path))["pairs"] >= 3 * 64
     run("cache-teacher verify shards/tiny --deep", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "starts", "more"),
+    [
+        (8, ((0,), (0, 5)), ""),
+        (8, ((0,), (0, 1), (0, 5)), " --layers 0-5"),
+        (0, ((0, 5),), " --method kd"),
+        (8, (), " --student MODEL"),
+    ],
+)
+def test_the_next_step_says_what_its_default_cannot_know(
+    pairs: int, starts: tuple[tuple[int, ...], ...], more: str
+) -> None:
+    options = BuildOptions("mood", pairs, out="my shards")
+    assert _next(options, pairs, starts) == f"train-student --cache 'my shards'{more}"

@@ -33,7 +33,7 @@ def test_its_batch_keeps_to_the_budget(tmp_path: Path, caplog: pytest.LogCapture
         return np.zeros((len(batch.lam), 2), np.float32)
 
     with caplog.at_level(logging.INFO):
-        log_estimate(job.target, Scorer(score, 0, BUDGET, caches.NO_TORCH), 300)
+        log_estimate(job.target, Scorer(score, 0, BUDGET, caches.NO_TORCH), 300, 70_894_170)
     assert len(sizes) == 2
     assert 0 < sizes[0] <= BUDGET
-    assert "to do: 300 rows" in caplog.text
+    assert "to do: 300 rows, about 5.9 KiB of shards and 67.6 MiB of starting points" in caplog.text

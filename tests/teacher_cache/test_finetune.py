@@ -26,6 +26,7 @@ from mixkd.teacher_cache import training
 from mixkd.teacher_cache.finetune import Finetuned, FinetuneOptions, finetune
 from mixkd.teacher_cache.teacher import Teacher
 from tests import miniature
+from tests.hub.cards import check_card
 
 
 @pytest.fixture
@@ -66,7 +67,10 @@ def test_a_teacher_learns_and_is_saved_whole(
     assert [path.name for path in done.out.parent.iterdir()] == ["mood"]
     record = json.loads((done.out / "metrics.json").read_text())
     assert record["validation"] == done.scores
-    assert str(tmp_path) not in (done.out / "metrics.json").read_text()
+    card = (done.out / "README.md").read_text(encoding="utf-8")
+    assert check_card(card, "model")["model-index"][0]["name"] == "teacher for mood"
+    assert "cache-teacher finetune --task mood --model encoder --data data" in card
+    assert str(tmp_path) not in (done.out / "metrics.json").read_text() + card
     if classes == 2 and not pairs:
         assert pipeline("text-classification", str(done.out))("a dull film")[0]["label"] == "dull"
 

@@ -8,7 +8,7 @@ import pytest
 
 from mixkd.shared.errors import LabelOrderError, UsageError
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
-from mixkd.teacher_cache.labels import teacher_columns
+from mixkd.teacher_cache.labels import class_names, teacher_columns
 
 MNLI = ("entailment", "neutral", "contradiction")
 
@@ -70,3 +70,40 @@ def test_regression_has_one_column_whatever_its_name(names: tuple[str, ...]) -> 
     settings = config("LABEL_0", problem_type="regression")
     assert teacher_columns("teacher", settings, REGRESSION, names) == (0,)
     assert teacher_columns("teacher", settings, REGRESSION, names, (0,)) == (0,)
+
+
+@pytest.mark.parametrize("names", [("yes", "maybe", "no"), ("entailment", "neutral", "other")])
+def test_names_that_are_not_the_datas_are_refused_until_the_order_is_said(
+    names: tuple[str, ...],
+) -> None:
+    with pytest.raises(
+        LabelOrderError, match=r"named as in the data \(entailment, neu.*--teacher-labels 0,1,2"
+    ):
+        columns(config(*names))
+    assert columns(config(*names), (2, 1, 0)) == (2, 1, 0)
+
+
+@pytest.mark.parametrize("names", [("0", "1", "2"), ("LABEL_0", "LABEL_1", "LABEL_2")])
+def test_names_that_are_numbers_say_nothing(names: tuple[str, ...]) -> None:
+    assert columns(config(*names)) == (0, 1, 2)
+    assert teacher_columns("t", config(*MNLI), CLASSIFICATION, names) == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("data", "teacher", "order", "expected"),
+    [
+        (("0", "1", "2"), MNLI, (0, 1, 2), MNLI),
+        (("0", "1", "2"), MNLI, (2, 0, 1), ("contradiction", "entailment", "neutral")),
+        (("a", "b", "c"), MNLI, (0, 1, 2), ("a", "b", "c")),
+        (("0", "1", "2"), ("LABEL_0", "LABEL_1", "LABEL_2"), (0, 1, 2), ("0", "1", "2")),
+        (("0", "1", "2"), ("x", "x", "y"), (0, 1, 2), ("0", "1", "2")),
+        ((), ("score",), (0,), ()),
+    ],
+)
+def test_the_teachers_names_are_taken_where_the_data_have_numbers(
+    data: tuple[str, ...],
+    teacher: tuple[str, ...],
+    order: tuple[int, ...],
+    expected: tuple[str, ...],
+) -> None:
+    assert class_names(data, config(*teacher), order) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from mixkd.shared.errors import (
     DifferentCacheError,
     LogitsError,
     UnsealedError,
+    UsageError,
 )
+from mixkd.teacher_cache.build import create
 from mixkd.teacher_cache.options import BuildOptions
 from mixkd.teacher_cache.run import build_cache
 from mixkd.teacher_cache.teacher import Teacher
@@ -34,6 +37,21 @@ def test_a_build_says_what_it_did(options: dict[str, Any]) -> None:
     assert [list(layers) for layers in found["starts"]] == [[0]]
     assert sum(b["pairs"] for b in found["mixing"]) == 100
     assert verify_cache(options["out"], deep=True) == []
+    # The data number their classes, and the teacher names them.
+    assert Cache.open(options["out"]).identity.label_names == label_names(2)
+
+
+def test_the_rate_of_a_run_counts_the_validation_splits(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are scored before there is a cache; their rows are among those that are counted."""
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(2)
+        return create(*arguments)
+
+    monkeypatch.setattr("mixkd.teacher_cache.run.create", slow)
+    assert build(options)["run"]["seconds"] > 2
 
 
 def test_an_interrupted_build_continues_to_the_same_bytes(
@@ -77,6 +95,15 @@ def test_more_pairs_need_no_data_and_compute_only_the_new_ones(options: dict[str
     records = Cache.open(options["out"]).pair_records
     assert records[: len(before)] == before
     assert [(r.start, r.stop) for r in records[len(before) :]] == [(100, 128), (128, 160)]
+
+
+def test_a_cache_says_who_made_it_and_keeps_to_it(options: dict[str, Any]) -> None:
+    credits = {"license": "mit", "author": "Jo", "language": "en"}
+    build(options, pairs=4, **credits)
+    assert credits.items() <= Cache.open(options["out"]).about.items()
+    build(options, pairs=8, license="mit")
+    with pytest.raises(UsageError, match="--author: expected what the cache in .* was built with"):
+        build(options, pairs=8, author="Another")
 
 
 def test_fewer_pairs_change_nothing(

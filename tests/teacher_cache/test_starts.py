@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from mixkd.shared.cache.starts import layers_by
 from mixkd.shared.errors import ModelError, UsageError
 from mixkd.shared.models.quietly import quiet
-from mixkd.teacher_cache.starts import _layer_lists, choose_starts, student_start
+from mixkd.teacher_cache.starts import _layer_lists, choose_starts, start_bytes, student_start
 from tests.miniature import ENCODERS, tiny_model
 
 LAYERS, HALF = 4, 2
@@ -47,7 +47,10 @@ def hidden_states(model: Any) -> Any:
 @pytest.mark.parametrize("family", ENCODERS)
 def test_half_the_layers_compute_what_the_teachers_do(family: str, tmp_path: Path) -> None:
     teacher = tiny_model(family, layers=LAYERS)
-    student, missing = started(student_start(teacher, FIRST), tmp_path / "start", labels=3)
+    files = student_start(teacher, FIRST)
+    size = len(files["model.safetensors"])
+    assert start_bytes(teacher, FIRST) == pytest.approx(size, rel=0.1)
+    student, missing = started(files, tmp_path / "start", labels=3)
     assert student.config.num_hidden_layers == HALF
     assert student.config.num_labels == 3
     assert missing

@@ -141,7 +141,18 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         ),
         "of length <= 127",
     ),
-    "one train row": (lambda v: v["identity"]["splits"][0].update(rows=1), "two train examples"),
+    "more labels than rows": (
+        lambda v: v["identity"]["splits"][0].update(labelled=31),
+        "train with at most 30 labelled rows, found 31",
+    ),
+    "validation without a label": (
+        lambda v: v["identity"]["splits"][1].update(labelled=11),
+        "validation with 12 labelled rows, found 11",
+    ),
+    "one train row": (
+        lambda v: v["identity"]["splits"][0].update(rows=1, labelled=1),
+        "two train examples",
+    ),
     "train missing": (lambda v: v["identity"]["splits"].pop(0), "splits train and"),
     "train alone": (lambda v: v["identity"]["splits"].pop(1), "splits train and"),
     "train twice": (lambda v: v["identity"]["splits"][1].update(name="train"), "each once"),
@@ -189,6 +200,10 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda v: v["identity"]["mixup"].update(site="hidden"),
         r"at `\$\.identity\.mixup\.site`",
     ),
+    "teacher's source": (
+        lambda v: v["identity"]["teacher"].update(source="people"),
+        r"at `\$\.identity\.teacher\.source`",
+    ),
     "logits dtype": (
         lambda v: v["identity"].update(logits_dtype="float64"),
         r"at `\$\.identity\.logits_dtype`",
@@ -209,7 +224,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "beta an integer": (
         lambda v: v["identity"]["mixup"].update(beta=1),
-        r"fingerprint b9d97b545b99073be1da5b8f1a33bdffddf0de6dd655002",
+        r"fingerprint [0-9a-f]{64}, found [0-9a-f]{64}",
     ),
     "seed negative": (
         lambda v: v["identity"]["mixup"].update(seed=-1),

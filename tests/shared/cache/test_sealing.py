@@ -84,7 +84,7 @@ def test_the_longest_seal_is_the_manifest(tmp_path: Path) -> None:
     assert len(seals(root)) == 2
     assert (long.seal.rows.pairs, Cache.open(root, short.pin).seal) == (40, short.seal)
     (root / "MANIFEST.json").write_bytes(short.seal.to_bytes())
-    assert publish_longest(CacheFolder(root)) == long.pin
+    assert publish_longest(CacheFolder(root)).pin == long.pin
     assert Cache.open(root).seal == long.seal
 
 
@@ -94,7 +94,7 @@ def test_of_equally_long_seals_every_builder_publishes_the_same(tmp_path: Path) 
     for number in range(8):
         value["shards"][0]["made"]["device"] = str(number)
         write_seal(root, value)
-    assert publish_longest(CacheFolder(root)) == max(
+    assert publish_longest(CacheFolder(root)).pin == max(
         path.stem for path in (root / "seals").iterdir()
     )
 
@@ -231,7 +231,8 @@ def test_the_card_lists_the_sealed_shards_and_no_others(tmp_path: Path, shard_fo
     text = (root / "README.md").read_text(encoding="utf-8")
     cache = Cache.open(root)
     listed = [line.strip("- ") for line in text.splitlines() if line.startswith("    - data/")]
-    assert sorted(listed) == sorted(record.file for record in cache.seal.shards)
+    shards = sorted(record.file for record in cache.seal.shards)
+    assert sorted(listed) == (shards if shard_format == "arrow" else [])
     assert cache.pin in text
     assert ("config_name: examples" in text) == (shard_format == "arrow")
     assert str(tmp_path) not in text
@@ -315,7 +316,7 @@ def test_the_card_shows_what_a_stranger_wrote_as_text(tmp_path: Path) -> None:
     root = sealed(tmp_path / "cache", label_names=names, about=about)
     prose = (root / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]
     assert "\n# heading" not in prose
-    for markup in ("<", "![", "**", "https://"):
+    for markup in ("<", "![", "**bold", "https://"):
         assert markup not in prose
     assert prose.count("|") - prose.count("\\|") == 16  # of the table of splits alone
     assert "teacher: 3" in prose
@@ -339,7 +340,8 @@ def test_any_value_of_about_is_shown(tmp_path: Path, key: str, value: object) ->
     assert verify_cache(root) == []
     assert repair_cache(root) == []
     sealed(root, 32)
-    assert f"- {key}: " in (root / "README.md").read_text(encoding="utf-8")
+    shown = {"dtype_difference": "largest difference of a logit from float32's, in a sample"}
+    assert f"- {shown.get(key, key)}: " in (root / "README.md").read_text(encoding="utf-8")
 
 
 def test_seals_of_separate_builds_are_equal(tmp_path: Path) -> None:

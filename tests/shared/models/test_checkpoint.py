@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 
 from mixkd.shared.errors import ModelError
 from mixkd.shared.models.checkpoint import checkpoint_sha256, read_config, weight_files
@@ -68,6 +69,24 @@ def test_a_model_from_the_hub_comes_with_its_revision() -> None:
     assert checkpoint.folder.samefile(snapshot)
     assert checkpoint.about == {"teacher": "maker/model", "teacher_revision": COMMIT}
     load(checkpoint).probe(some_examples(checkpoint))
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_a_tokenizer_comes_without_the_weights_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: bool
+) -> None:
+    def fetch(
+        name: str, revision: str | None, allow_patterns: list[str], ignore_patterns: list[str]
+    ) -> str:
+        files = ["tokenizer.json", "model.safetensors", "model.safetensors.index.json"]
+        fetched = filter_repo_objects(
+            files, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns
+        )
+        assert list(fetched) == (files if weights else files[:1])
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    assert locate("maker/model", weights=weights).folder == tmp_path
 
 
 def test_the_identity_is_over_config_and_weights(tmp_path: Path) -> None:

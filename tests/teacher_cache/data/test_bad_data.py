@@ -17,7 +17,7 @@ import pytest
 
 from mixkd.shared.errors import DataError, MixkdError, OutputError, UsageError
 from mixkd.shared.metrics import REGRESSION
-from mixkd.teacher_cache.data import files
+from mixkd.teacher_cache.data import text_tables
 from mixkd.teacher_cache.data.load import Data, DataSpec, load
 from mixkd.teacher_cache.options import BuildOptions
 from mixkd.teacher_cache.run import build_cache
@@ -161,10 +161,10 @@ CASES: dict[str, tuple[Make, str]] = {
     "one name for many columns": (file("rows.csv", ",".join("c" * MANY)), r"a different name for"),
     "many columns": (
         file("rows.csv", ",".join(map(str, range(MANY))) + ("\n" + ",".join("1" * MANY)) * 2),
-        r"one or two text columns under well-known names",
+        r"a column of texts and a column of labels, .* 18, 19, …; say which",
     ),
     "large field": (
-        file("rows.csv", "text,label\n" + "a" * (files.FIELD_LIMIT_CHARACTERS + 1) + ",0\n"),
+        file("rows.csv", "text,label\n" + "a" * (text_tables.FIELD_LIMIT_CHARACTERS + 1) + ",0\n"),
         r"rows.csv, line 2: .*field larger than field limit",
     ),
     # Labels.
@@ -192,7 +192,7 @@ CASES: dict[str, tuple[Make, str]] = {
     "pipe of label names": (pipe_in_folder("label_names.txt"), rf"label_names.txt: {SPECIAL}"),
     "device": (link("rows.csv", "/dev/zero"), rf"rows.csv: {SPECIAL}"),
     "device of parquet": (link("rows.parquet", "/dev/zero"), rf"rows.parquet: {SPECIAL}"),
-    "memory": (link("rows.csv", "/proc/self/mem"), r"a file that can be read, found OSError"),
+    "memory": (link("rows.csv", "/proc/self/mem"), r"rows.csv: expected a csv file, found OSError"),
     "link to itself": (
         lambda folder: link("train.csv", "train.csv")(folder).parent,
         r"train.csv: .*found Too many levels of symbolic links",
@@ -234,7 +234,7 @@ def test_columns_that_are_not_used_may_hold_anything(tmp_path: Path) -> None:
     path = parquet(when=DISTANT, other=NOT_UTF_8, image=images)(tmp_path)
     data = own(path)
     assert data.label_names == ("0", "1")
-    assert {*data.splits["train"].text_a} == {"a", "b"}
+    assert {*data.splits["train"].text_a.to_pylist()} == {"a", "b"}
     with pytest.raises(DataError, match=r"rows.parquet, column when: .*OverflowError"):
         own(path, label_column="when")
 
@@ -242,7 +242,7 @@ def test_columns_that_are_not_used_may_hold_anything(tmp_path: Path) -> None:
 def test_a_parquet_file_under_a_folder_of_a_partition_has_its_own_columns(tmp_path: Path) -> None:
     folder = tmp_path / "text=c"
     folder.mkdir()
-    assert "c" not in own(parquet()(folder)).splits["train"].text_a
+    assert "c" not in own(parquet()(folder)).splits["train"].text_a.to_pylist()
 
 
 def test_bytes_of_a_parquet_file_that_are_changed_are_read_or_refused(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_two_texts_of_which_one_may_be_empty(tmp_path: Path) -> None:
     check_equal(data, own(tsv(tmp_path / "rows", train=rows), subset=0.5))
     lacking = split([0, 1] * 15, question1=TEXTS, question2=["", *TEXTS[1:]])
     splits = load(DataSpec(task="qqp", data=lacking)).splits.values()
-    assert "" in [text for part in splits for text in part.text_b or ()]
+    assert "" in [text for part in splits for text in part.text_b.to_pylist()]
 
 
 def test_training_rows_alone_give_a_tenth_for_validation(tmp_path: Path) -> None:
