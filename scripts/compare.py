@@ -6,12 +6,16 @@ A row per student: its folder, its method, and the settings in which it differs 
 Metrics are those of the saved weights on the first validation split. Parameters and size are read
 from the weights, speed from metrics.json where it has it. The teacher's seconds are read from the
 file TEACHER.seconds, if it exists; a student's are those of its training.
+
+Where each method was trained with the same seeds, two or more, and all else is equal, lines below
+the table give means over seeds, and differences from the first method, seed by seed.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import statistics
 import struct
 import sys
 from collections import Counter
@@ -111,6 +115,32 @@ def differences(students: Sequence[Line]) -> list[str]:
     return shown
 
 
+def over_seeds(students: Sequence[Line]) -> list[str]:
+    """Say how methods compare over seeds; nothing where that cannot be said."""
+    scores: dict[str, dict[int, float]] = {}
+    for line in students:
+        scores.setdefault(line.method, {})[line.settings["seed"]] = line.score
+    seeds = [sorted(found) for found in scores.values()]
+    alike = all(text.startswith("seed ") and "," not in text for text in differences(students))
+    if not alike or len(seeds[0]) < 2 or any(other != seeds[0] for other in seeds):
+        return []
+    first, lines = next(iter(scores)), []
+    for method, found in scores.items():
+        said = f"{method}: {_spread(list(found.values()))} over {len(found)} seeds"
+        if method != first:
+            gains = [found[seed] - scores[first][seed] for seed in seeds[0]]
+            error = statistics.stdev(gains) / math.sqrt(len(gains))
+            mean = statistics.mean(gains)
+            said += f"; minus {first}: {mean:+.4f}, standard error {error:.4f}"
+        lines.append(said)
+    return lines
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean, deviation = statistics.mean(values), statistics.stdev(values)
+    return f"{mean:.4f}, standard deviation {deviation:.4f},"
+
+
 def table(metric: str, title: str, teacher: Line, students: Sequence[Line]) -> Table:
     """Build the table, one row per model; columns that nothing is known of are left out."""
     from rich.markup import escape
@@ -194,6 +224,8 @@ def main(cache: Path, teacher: Path, students: list[Path]) -> None:
         f"{header['about']['task']}: {rows['originals']} originals and {rows['pairs']} pairs cached"
     )
     Console().print(table(header["metric"], title, first, lines))
+    for line in over_seeds(lines):
+        print(line)
 
 
 if __name__ == "__main__":

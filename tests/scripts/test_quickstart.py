@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import runpy
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -188,3 +189,47 @@ def test_two_students_of_one_method_are_told_apart(
     assert "start 5-layers" in capsys.readouterr().out
     with pytest.raises(MissingFileError, match=r"metrics.json: expected a finished student"):
         compare.main(cache, tmp_path / "teacher", [tmp_path / "other"])
+
+
+def test_seeds_are_summarised_where_nothing_else_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = {"train": {"accuracy": 1.0}, "validation": {"accuracy": 0.875}}
+    cache = model(
+        tmp_path / "cache",
+        MANIFEST={"scores": scores, "rows": {"originals": 12, "pairs": 40}},
+        cache={"metric": "accuracy", "about": {"task": "reviews"}},
+    )
+    runs = {("ft", 0): 0.5, ("kd", 0): 0.625, ("ft", 1): 0.75, ("kd", 1): 0.8125}
+    students = [
+        model(
+            tmp_path / f"{method}-{seed}",
+            metrics=result(method, {"accuracy": score}, 7.0, seed=seed).to_json(),
+        )
+        for (method, seed), score in runs.items()
+    ]
+    compare, teacher = script("compare.py"), model(tmp_path / "teacher")
+    compare.main(cache, teacher, students)
+    # By hand: ft 0.5 and 0.75; gains 0.125 and 0.0625, mean 0.09375, half their distance 0.03125.
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "ft: 0.6250, standard deviation 0.1768, over 2 seeds",
+        "kd: 0.7188, standard deviation 0.1326, over 2 seeds; minus ft: +0.0938, "
+        "standard error 0.0312",
+    ]
+    for some in (students[:3], students[:2]):  # a seed is missing; a single seed
+        compare.main(cache, teacher, some)
+        assert "seeds" not in capsys.readouterr().out
+    other = model(
+        tmp_path / "other",
+        metrics=result("kd", {"accuracy": 0.5}, 7.0, seed=1, start="layers 1").to_json(),
+    )
+    compare.main(cache, teacher, [*students[:3], other])  # a different start
+    assert "seeds" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", [["--work"], ["--seeds", "0"], ["--seeds", "two"], ["x"]])
+def test_options_of_the_quickstart(wrong: list[str]) -> None:
+    ended = subprocess.run(
+        [ROOT / "scripts" / "quickstart", *wrong], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2 and ended.stderr.startswith("usage: ./scripts/quickstart")
