@@ -111,7 +111,7 @@ def measure(task: Task, data: Path, name: str, encoder: Path, work: Path) -> Non
             layers = ["--layers", listed(layers_by(rule, depth // 2, depth)), "--seed", str(seed)]
             length = ["--epochs", str(size.student_epochs), "--batch-size", "16"]
             rate = ["--learning-rate", "1e-4", "--method", "kd", "--keep", "last"]
-            length += ["--eval-steps", str(-(-size.student_rows // 16))]  # after each epoch
+            length += ["--eval-steps", str(EARLY * -(-size.student_rows // 16))]
             out = ["--cache", str(shards), "--out", str(student), "--resume"]
             run("student_train", *layers, *length, *rate, *out)
 
@@ -175,8 +175,8 @@ def students(place: Path, rule: str) -> list[TrainResult]:
 
 def score(result: TrainResult, epoch: int | None) -> float:
     """Return the headline metric after an epoch, or after the last."""
-    found = result.history[-1 if epoch is None else epoch - 1]
-    return found.metrics["validation"][result.metric]
+    found = (each for each in result.history if epoch in (None, each.epoch))
+    return list(found)[-1].metrics["validation"][result.metric]
 
 
 def spread(values: Sequence[float], error: bool = False) -> str:
