@@ -1,32 +1,36 @@
 """Measure which of a teacher's layers a student should start from, on real tasks.
 
     python scripts/measure_starts.py run DATA --model NAME=FOLDER [--work FOLDER] [--task NAME ...]
-    python scripts/measure_starts.py table [--work FOLDER]
+    python scripts/measure_starts.py table [--work FOLDER] [--results FILE]
 
 For each task and pretrained encoder: a teacher is fine-tuned, its logits are cached with both kinds
 of starts of half its depth, and students are trained by KD, equal in everything but start and seed.
 DATA holds a folder per task with train.tsv and validation.tsv in GLUE's columns. What is there
-already is used again, so a run that was stopped goes on. `table` prints what is finished as
-Markdown: means over seeds, and paired differences over tasks and seeds with their standard error.
+already is used again, so a run that was stopped goes on. `table` adds the students that are
+finished to the results, one row each, and prints all of these as Markdown: means over seeds, and
+paired differences over tasks and seeds with their standard error.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import shutil
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
+from itertools import groupby
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.starts import RULES, layers_by, listed
-from mixkd.student_train.results import TrainResult, read_metrics
+from mixkd.student_train.results import METRICS, read_metrics
 
 SEEDS = (0, 1, 2)
 EARLY = 2  # epochs after which a student is looked at as well
@@ -62,7 +66,7 @@ TASKS = (
     Task("banking77", "sentence", validation=1000),
     Task("snli", "sentence1,sentence2"),
 )
-SIZES = {6: Size(2000, 3, 800, 6), 12: Size(1000, 3, 500, 4)}  # by the encoder's layers
+SIZES = {6: Size(2000, 3, 800, 6), 12: Size(1000, 3, 300, 4)}  # by the encoder's layers
 
 
 def main() -> None:
@@ -72,9 +76,10 @@ def main() -> None:
     parser.add_argument("--model", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--task", action="append", choices=[task.name for task in TASKS])
     parser.add_argument("--work", type=Path, default=Path("measured"))
+    parser.add_argument("--results", type=Path, default=Path("docs/results/starts.csv"))
     given = parser.parse_args()
     if given.command == "table":
-        print("\n".join(table(given.work)))
+        print("\n".join(table(collect(given.work, given.results))))
         return
     tasks = [task for task in TASKS if task.name in (given.task or [each.name for each in TASKS])]
     for model in given.model:
@@ -137,46 +142,106 @@ def sample(source: Path, target: Path, train: int, validation: int) -> None:
         shutil.copy(names, target)
 
 
-def table(work: Path) -> Iterator[str]:
-    """Print the finished students as Markdown."""
-    yield "| encoder | task | teacher | start | epochs | after 2 epochs | at the end |"
-    yield "|---|---|---|---|---|---|---|"
+@dataclass(frozen=True, slots=True)
+class Student:
+    """A row of the results: a student, and its scores on the validation rows."""
+
+    encoder: str
+    task: str
+    metric: str
+    teacher: float
+    rule: str
+    layers: str
+    seed: int
+    rows: int
+    epochs: int
+    early: float
+    late: float
+
+
+def collect(work: Path, results: Path) -> list[Student]:
+    """Add the finished students to the results, and return all of them in order."""
+    known: dict[tuple[str, str, str, int], Student] = {}
+    if results.exists():
+        with results.open(encoding="utf-8", newline="") as stream:
+            for row in csv.DictReader(stream):
+                student = msgspec.convert(row, Student, strict=False)
+                known[_key(student)] = student
+    for folder in sorted(work.glob("*/*/students/*")):
+        if (folder / METRICS).exists():
+            student = _student(folder)
+            known[_key(student)] = student
+    students = [known[key] for key in sorted(known)]
+    results.parent.mkdir(parents=True, exist_ok=True)
+    with results.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow([field.name for field in fields(Student)])
+        writer.writerows(map(astuple, students))
+    return students
+
+
+def _key(student: Student) -> tuple[str, str, str, int]:
+    return student.encoder, student.task, student.rule, student.seed
+
+
+def _student(folder: Path) -> Student:
+    """Read what a finished student left in `work/encoder/task/students/rule-seed`."""
+    place, found = folder.parent.parent, read_metrics(folder)
+    rule, _, seed = folder.name.rpartition("-")
+
+    def score(epoch: int | None) -> float:
+        history = (each for each in found.history if epoch in (None, each.epoch))
+        return round(list(history)[-1].metrics[found.split][found.metric], 6)
+
+    cache = Cache.open(place / "shards")
+    return Student(
+        encoder=place.parent.name,
+        task=place.name,
+        metric=found.metric,
+        teacher=round(cache.seal.scores[found.split][found.metric], 6),
+        rule=rule,
+        layers=found.student.start.removeprefix("the teacher's layers "),
+        seed=int(seed),
+        rows=cache.identity.n_train,
+        epochs=found.settings.epochs,
+        early=score(EARLY),
+        late=score(None),
+    )
+
+
+def table(students: Sequence[Student]) -> Iterator[str]:
+    """Give the lines of the table, and of what the starts differ in."""
+    heads = ["encoder", "task", "metric", "teacher", "start", "seeds", f"after {EARLY} epochs"]
+    yield f"| {' | '.join([*heads, 'at the end'])} |"
+    yield "|---" * 8 + "|"
     differences: dict[str, list[tuple[float, float]]] = {}
-    for shards in sorted(work.glob("*/*/shards")):
-        place, cache = shards.parent, Cache.open(shards)
-        found = {rule: students(place, rule) for rule in RULES}
-        metric = cache.header.metric
-        teacher = cache.seal.scores["validation"][metric]
-        for rule, results in found.items():
-            if not results:
-                continue
-            early, late = ([score(each, at) for each in results] for at in (EARLY, None))
-            yield (
-                f"| {place.parent.name} | {place.name} ({metric}, {len(results)} seeds) "
-                f"| {teacher:.3f} | {results[0].student.start.removeprefix('the teacher')[3:]} "
-                f"({rule}) | {results[0].settings.epochs} | {spread(early)} | {spread(late)} |"
-            )
-        for first, other in zip(found["first"], found["spread"], strict=False):
-            pair = tuple(score(other, at) - score(first, at) for at in (EARLY, None))
-            differences.setdefault(place.parent.name, []).append((pair[0], pair[1]))
+    groups = groupby(students, key=lambda s: (s.encoder, s.task))
+    for (encoder, task), group in groups:
+        found = {rule: [] for rule in RULES} | {
+            rule: list(of_rule) for rule, of_rule in groupby(group, key=lambda s: s.rule)
+        }
+        for rule, several in found.items():
+            if several:
+                one, count = several[0], str(len(several))
+                cells = [
+                    *(encoder, f"{task}, {one.rows} rows, {one.epochs} epochs", one.metric),
+                    *(f"{one.teacher:.3f}", f"{rule}: {one.layers}", count),
+                    *(spread([s.early for s in several]), spread([s.late for s in several])),
+                ]
+                yield f"| {' | '.join(cells)} |"
+        firsts = {student.seed: student for student in found["first"]}
+        for other in found["spread"]:
+            if first := firsts.get(other.seed):
+                pair = (other.early - first.early, other.late - first.late)
+                differences.setdefault(encoder, []).append(pair)
     yield ""
     for encoder, pairs in differences.items():
         early, late = ([pair[k] for pair in pairs] for k in (0, 1))
         yield (
-            f"{encoder}: spread minus first, {len(pairs)} runs each: after {EARLY} epochs "
-            f"{spread(early, error=True)}, at the end {spread(late, error=True)} (standard error)"
+            f"- {encoder}: spread minus first, {len(pairs)} pairs of students: "
+            f"{spread(early, error=True)} after {EARLY} epochs, {spread(late, error=True)} at the "
+            "end (standard error)"
         )
-
-
-def students(place: Path, rule: str) -> list[TrainResult]:
-    folders = (place / "students" / f"{rule}-{seed}" for seed in SEEDS)
-    return [read_metrics(folder) for folder in folders if (folder / "metrics.json").exists()]
-
-
-def score(result: TrainResult, epoch: int | None) -> float:
-    """Return the headline metric after an epoch, or after the last."""
-    found = (each for each in result.history if epoch in (None, each.epoch))
-    return list(found)[-1].metrics["validation"][result.metric]
 
 
 def spread(values: Sequence[float], error: bool = False) -> str:
