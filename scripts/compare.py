@@ -72,6 +72,7 @@ def teacher_line(
         *weights(folder),
         seconds,
         speed.examples_per_second if speed else None,
+        speed.latency_ms if speed else None,
     )
 
 

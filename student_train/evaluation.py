@@ -19,6 +19,7 @@ from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import DataError, LabelOrderError, UsageError
 from mixkd.shared.examples import Array, Examples
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.models.speed import measure
 from mixkd.shared.progress import now, progress
 from mixkd.student_train.classifier import Classifier
 from mixkd.student_train.evaluate import evaluation, teacher_metrics
@@ -33,7 +34,6 @@ from mixkd.student_train.row_columns import label_column as choose_label
 from mixkd.student_train.row_columns import text_columns as choose_texts
 from mixkd.student_train.row_columns import texts_of
 from mixkd.student_train.rows import AnyRows, Rows, open_rows
-from mixkd.student_train.speed import measure
 
 log = logging.getLogger(__name__)
 TEACHERS = "teacher_"

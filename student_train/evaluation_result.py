@@ -11,9 +11,9 @@ import numpy as np
 
 from mixkd.shared.arrays import Logits
 from mixkd.shared.examples import Array
+from mixkd.shared.models.speed import Speed
 from mixkd.student_train.predict import Prediction, predictions_of
 from mixkd.student_train.results import Metrics
-from mixkd.student_train.speed import Speed
 
 
 @dataclass(frozen=True, slots=True)

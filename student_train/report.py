@@ -13,6 +13,7 @@ from mixkd.shared import FORMAT_VERSION
 from mixkd.shared.cache.runs import teacher_speed
 from mixkd.shared.cards import credits_of, hub_id, is_on_hub
 from mixkd.shared.errors import printable
+from mixkd.shared.models.speed import Speed, measure
 from mixkd.student_train.results import (
     CacheReference,
     CardFacts,
@@ -21,7 +22,6 @@ from mixkd.student_train.results import (
     StudentFacts,
     TrainResult,
 )
-from mixkd.student_train.speed import Speed, measure
 from mixkd.student_train.verdict import baseline, judge
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ ABOUT = (
     *("teacher", "teacher_revision", "license", "language", "subset"),
 )
 SHOWN = 200
+FLOAT32_BYTES = 4  # of a teacher's number: it is loaded in float32, whatever its files hold
 DTYPES_USED = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -167,15 +168,25 @@ def fact_rows(result: TrainResult) -> list[tuple[str, str, str]]:
     """Return size and speed like `metric_rows`, the teacher's as far as its cache notes it."""
     speed, teacher = result.speed, result.teacher_speed
     device = result.settings.device_used
+    parameters = teacher.parameters if teacher else None
+    latency = teacher.latency_ms if teacher else None
     return [
-        ("parameters", "", f"{speed.parameters:,}"),
-        ("weights, MB", "", f"{speed.size_mb:,.1f}"),
+        ("parameters", f"{parameters:,}" if parameters else "", f"{speed.parameters:,}"),
+        (
+            "weights, MB",
+            f"{parameters * FLOAT32_BYTES / 1e6:,.1f}" if parameters else "",
+            f"{speed.size_mb:,.1f}",
+        ),
         (
             "examples per second",
             f"{teacher.examples_per_second:,.0f} ({printable(teacher.device)})" if teacher else "",
             f"{speed.examples_per_second:,.0f} ({device})",
         ),
-        ("ms for one example", "", f"{speed.latency_ms:.1f} ({device})"),
+        (
+            "ms for one example",
+            f"{latency:.1f} ({printable(teacher.device)})" if teacher and latency else "",
+            f"{speed.latency_ms:.1f} ({device})",
+        ),
     ]
 
 

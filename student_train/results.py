@@ -14,7 +14,7 @@ import msgspec
 
 from mixkd.shared.cache.runs import TeacherSpeed
 from mixkd.shared.errors import MalformedError, MissingFileError
-from mixkd.student_train.speed import Speed
+from mixkd.shared.models.speed import Speed
 
 METRICS = "metrics.json"
 Metrics = dict[str, float]  # metric -> value

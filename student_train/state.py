@@ -9,8 +9,8 @@ import msgspec
 
 from mixkd.shared.errors import StateError
 from mixkd.shared.json_values import Count, Sha256
+from mixkd.shared.models.speed import Speed
 from mixkd.student_train.results import Validated
-from mixkd.student_train.speed import Speed
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,7 +15,12 @@ from mixkd.teacher_cache.build import Built
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What one run of the builder did; kept under `runs/`."""
+    """What one run of the builder did, and what its teacher costs; kept under `runs/`.
+
+    Attributes:
+        parameters, latency_ms: Of the teacher, the milliseconds of one example alone; None where
+            the logits were given.
+    """
 
     rows: int
     rows_lost: int
@@ -23,6 +28,8 @@ class RunFacts:
     rows_per_second: float
     complete: bool
     made: Made
+    parameters: int | None = None
+    latency_ms: float | None = None
 
     @classmethod
     def of(cls, built: Built, made: Made) -> RunFacts:

@@ -20,6 +20,7 @@ from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.starts import start_name
 from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.json_values import dumps
+from mixkd.shared.models.speed import latency_ms
 from mixkd.shared.models.tokenizer import tokenizer_files
 from mixkd.shared.options import check
 from mixkd.shared.progress import ShowProgress, now, progress, working
@@ -139,6 +140,11 @@ def run_builder(
         seconds = time.monotonic() - began  # the validation splits are scored by then
     built = build(target, scorer, writer, deadline, scored, show)
     done = RunFacts.of(replace(built, seconds=built.seconds + seconds), scorer.made)
+    if teacher:
+        now("measuring the teacher alone")
+        examples = target.examples[target.identity.splits[1].name]
+        alone = latency_ms(teacher.score, examples, teacher.pad_id)
+        done = replace(done, parameters=teacher.parameter_count, latency_ms=alone)
     _note_run(target.root, done)
     return done
 

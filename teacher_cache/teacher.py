@@ -164,6 +164,11 @@ class Teacher:
         and students inherit it."""
         self.model.config.pad_token_id = self.pad_id
 
+    @property
+    def parameter_count(self) -> int:
+        """The numbers in its weights."""
+        return sum(weight.numel() for weight in self.model.parameters())
+
     def score(self, batch: MixBatch) -> Logits:
         """Compute the raw logits of a batch of mixes, float32 [B, C], in the cache's class order.
 

@@ -6,6 +6,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -18,15 +19,25 @@ RUNS = "runs"
 RUN_LIMIT_BYTES = 64 * 2**10
 RUNS_READ = 64
 NAME_SHOWN = 60
+Positive = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+Milliseconds = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 
 
 @dataclass(frozen=True, slots=True)
 class TeacherSpeed:
-    """What a pass of the teacher cost, mixes included, where the cache was built."""
+    """What the teacher cost where the cache was built.
+
+    Attributes:
+        examples_per_second: Of its pass, mixes included.
+        parameters: None where the cache does not say.
+        latency_ms: Of one example alone, ids to logits; None where the cache does not say.
+    """
 
     examples_per_second: float
     device: str
     dtype: str
+    parameters: int | None = None
+    latency_ms: float | None = None
 
 
 class _Made(msgspec.Struct):
@@ -38,6 +49,8 @@ class _Run(msgspec.Struct):
     rows: Count
     rows_per_second: float
     made: _Made
+    parameters: Positive | None = None
+    latency_ms: Milliseconds | None = None
 
 
 def teacher_speed(root: Path) -> TeacherSpeed | None:
@@ -51,8 +64,13 @@ def teacher_speed(root: Path) -> TeacherSpeed | None:
     if longest is None:
         return None
     made = longest.made
-    rate = longest.rows_per_second
-    return TeacherSpeed(rate, made.device[:NAME_SHOWN], made.dtype[:NAME_SHOWN])
+    return TeacherSpeed(
+        longest.rows_per_second,
+        made.device[:NAME_SHOWN],
+        made.dtype[:NAME_SHOWN],
+        longest.parameters,
+        longest.latency_ms,
+    )
 
 
 def _files(root: Path) -> list[Path]:

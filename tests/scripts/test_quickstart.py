@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from mixkd.shared.cache.runs import TeacherSpeed
 from mixkd.shared.errors import MissingFileError
+from mixkd.shared.models.speed import Speed
 from mixkd.student_train.results import (
     CardFacts,
     Point,
@@ -25,7 +26,6 @@ from mixkd.student_train.results import (
     Validated,
     Verdict,
 )
-from mixkd.student_train.speed import Speed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,7 +92,7 @@ def result(
         history=(Validated(1, 1.0, validation),),
         student=StudentFacts(start, "bert", 11, ("0", "1")),
         speed=Speed(1234.5, 3.25, 11, 0.0),
-        teacher_speed=TeacherSpeed(99.0, "cpu", "float32"),
+        teacher_speed=TeacherSpeed(99.0, "cpu", "float32", 22, 6.5),
         seconds=seconds,
         steps=1,
         planned_steps=1,
@@ -150,7 +150,7 @@ def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "reviews: 12 originals and 40 pairs cached" in shown
     lines = [line.replace("│", " ").split() for line in shown.splitlines()]
-    assert ["teacher", "0.8750", "11", "0.0", "99", "31"] in lines
+    assert ["teacher", "0.8750", "11", "0.0", "99", "6.5", "31"] in lines
     assert ["student", "mixkd", "0.7500", "0.8125", "11", "0.0", "1,234", "3.2", "7"] in lines
 
 
@@ -182,7 +182,7 @@ def test_two_students_of_one_method_are_told_apart(
     rest = ["0.7500", "0.5000", "11", "0.0", "1,234", "3.2", "7"]
     assert ["kd", "kd", "seed", "0", *rest] in lines
     assert ["kd-again", "kd", "seed", "1", *rest] in lines
-    assert ["teacher", "0.8750", "11", "0.0", "99"] in lines
+    assert ["teacher", "0.8750", "11", "0.0", "99", "6.5"] in lines
     (tmp_path / "other").mkdir()
     twin = model(tmp_path / "other" / "kd", metrics=kd(0, "5-layers"))
     compare.main(cache, tmp_path / "teacher", [students[0], twin])

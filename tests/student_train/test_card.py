@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
+from mixkd.shared.cache.runs import TeacherSpeed
 from mixkd.shared.errors import UsageError
 from mixkd.student_train.card import model_card
 from mixkd.student_train.options import TrainOptions
@@ -134,3 +135,11 @@ def test_credits_are_checked_at_once(credits: dict[str, Any]) -> None:
 def test_credits_do_not_decide_the_outcome() -> None:
     plain = TrainOptions("shards/rte")
     assert plain.settings() == TrainOptions("shards/rte", license="mit", author="Jo").settings()
+
+
+def test_the_teacher_is_beside_the_student_as_far_as_its_cache_says(result: TrainResult) -> None:
+    known = replace(result, teacher_speed=TeacherSpeed(99.0, "cpu", "float32", 2_500_000, 6.5))
+    assert "| parameters | 2,500,000 |" in str(card_of(known))
+    assert "| weights, MB | 10.0 |" in str(card_of(known))
+    assert "| ms for one example | 6.5 (cpu) |" in str(card_of(known))
+    assert "| parameters |  |" in str(card_of(result))

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.cache.runs import teacher_speed
 from mixkd.shared.cache.verify import verify_cache
 from mixkd.shared.errors import (
     DifferentCacheError,
@@ -39,6 +41,16 @@ def test_a_build_says_what_it_did(options: dict[str, Any]) -> None:
     assert verify_cache(options["out"], deep=True) == []
     # The data number their classes, and the teacher names them.
     assert Cache.open(options["out"]).identity.label_names == label_names(2)
+
+
+def test_a_cache_says_what_its_teacher_costs(options: dict[str, Any]) -> None:
+    result = build_cache(BuildOptions(**options))
+    assert result is not None and result.run is not None
+    noted = teacher_speed(Path(options["out"]))
+    assert noted is not None
+    weights = load_file(Path(options["teacher"]) / "model.safetensors")
+    assert noted.parameters == sum(weight.size for weight in weights.values())
+    assert noted.latency_ms == result.run.latency_ms and 0 < result.run.latency_ms < 1000
 
 
 def test_the_rate_of_a_run_counts_the_validation_splits(

@@ -28,8 +28,10 @@ def test_the_longest_run_counts(tmp_path: Path) -> None:
     assert teacher_speed(tmp_path) is None
     write(tmp_path, "a")
     write(tmp_path, "b", rows=7000, rows_per_second=80.5)
-    write(tmp_path, "c", rows=10)
+    write(tmp_path, "c", rows=10, parameters=7, latency_ms=0.5)
     assert teacher_speed(tmp_path) == TeacherSpeed(80.5, "cpu", "float32")
+    write(tmp_path, "d", rows=9000, parameters=11, latency_ms=2.5)
+    assert teacher_speed(tmp_path) == TeacherSpeed(50.0, "cpu", "float32", 11, 2.5)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,9 @@ def test_the_longest_run_counts(tmp_path: Path) -> None:
         {"rows_per_second": 0.0},
         {"rows_per_second": -3.0},
         {"made": {}},
+        {"parameters": -1},
+        {"parameters": "many"},
+        {"latency_ms": 1e300},
         {"made": {"device": "given", "dtype": "given"}},
         {"more": "x" * 2**17},
     ],

@@ -1,4 +1,4 @@
-"""How fast and how large a student is, measured for a second or two where it runs."""
+"""How fast and how large a model is, measured for a second or two where it runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mixkd.shared.arrays import Indices
+from mixkd.shared.arrays import Indices, Logits
 from mixkd.shared.examples import Examples
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.models.model import to_array, to_tensors
@@ -75,14 +75,13 @@ def measure(
     rows = np.unique(np.linspace(0, len(examples) - 1, LARGEST_SAMPLE).astype(np.int64))  # [n]
     batches = [rows[batch] for batch in sorted_batches(examples.lengths[rows], at_once)]
     batches = [batches[i] for i in np.random.default_rng(0).permutation(len(batches))]
-    singles = [rows[i : i + 1] for i in np.linspace(0, len(rows) - 1, SINGLE_EXAMPLES).astype(int)]
+
+    def answer(batch: MixBatch) -> Logits:
+        with torch.inference_mode(), autocast():
+            return to_array(student.from_ids(to_tensors(batch, device)))  # waits for the device
 
     def seconds_of(chosen: Indices) -> float:
-        batch = examples.originals(chosen, student.pad_id)
-        began = time.perf_counter()
-        with torch.inference_mode(), autocast():
-            to_array(student.from_ids(to_tensors(batch, device)))  # waits for the device
-        return time.perf_counter() - began
+        return _seconds(answer, examples.originals(chosen, student.pad_id))
 
     seconds_of(batches[0])  # what only the first call does
     done, taken = 0, 0.0
@@ -91,15 +90,32 @@ def measure(
         done += len(batch)
         if taken > SECONDS:
             break
-    alone: list[float] = []
-    for single in singles:
-        alone.append(seconds_of(single))
-        if sum(alone) > SECONDS:
-            break
     weights = list(student.parameters())
     return Speed(
         examples_per_second=round(done / max(taken, 1e-9), 1),
-        latency_ms=round(1000 * median(alone), 3),
+        latency_ms=latency_ms(answer, examples, student.pad_id),
         parameters=sum(weight.numel() for weight in weights),
         size_mb=round(sum(weight.numel() * weight.element_size() for weight in weights) / 1e6, 2),
     )
+
+
+def latency_ms(answer: Callable[[MixBatch], Logits], examples: Examples, pad_id: int) -> float:
+    """Measure the median milliseconds of one example alone, for about a second at most.
+
+    Args:
+        answer: Computes the logits of a batch, and waits for them.
+        examples: Up to 30 are taken, at even distances.
+    """
+    rows = np.unique(np.linspace(0, len(examples) - 1, SINGLE_EXAMPLES).astype(np.int64))  # [n]
+    alone: list[float] = []
+    for row in rows:
+        alone.append(_seconds(answer, examples.originals([row], pad_id)))
+        if sum(alone) > SECONDS:
+            break
+    return round(1000 * median(alone), 3)
+
+
+def _seconds(answer: Callable[[MixBatch], Logits], batch: MixBatch) -> float:
+    began = time.perf_counter()
+    answer(batch)
+    return time.perf_counter() - began

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mixkd.shared.examples import Examples, Ragged
-from mixkd.student_train import speed
-from mixkd.student_train.speed import measure
+from mixkd.shared.models import speed
+from mixkd.shared.models.speed import measure
 
 CPU = torch.device("cpu")
 
