@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mixkd.teacher_cache.data.sources import Chunk
-    from mixkd.teacher_cache.data.tasks import Task
 
 log = logging.getLogger(__name__)
 WELL_KNOWN_TEXTS = (
@@ -34,12 +33,20 @@ CONTENT = f"[^{BLANK}\\x{{202f}}\\x{{205f}}\\x{{3000}}]"
 
 
 def choose_columns(
-    table: Table, texts: tuple[str, ...], label: str | None, task: Task | None
+    table: Table,
+    texts: tuple[str, ...],
+    label: str | None,
+    usual_texts: tuple[str, ...] = (),
+    usual_label: str = WELL_KNOWN_LABEL,
 ) -> tuple[tuple[str, ...], str]:
     """Choose the text columns and the label column, and log which they are.
 
-    Those asked for come first, then the task's, then well-known names; what is still open is what
-    the values leave: the one column that reads as text, the one that reads as labels.
+    Those asked for come first, then the usual ones, then well-known names; what is still open is
+    what the values leave: the one column that reads as text, the one that reads as labels.
+
+    Args:
+        texts, label: Those asked for; empty and None find them.
+        usual_texts, usual_label: Those of the task.
 
     Raises:
         DataError: If a wanted column is missing, or there are none or several to choose from,
@@ -49,9 +56,9 @@ def choose_columns(
         table.check_has(name, TEXT_OPTION)
     if label is not None:
         table.check_has(label, LABEL_OPTION)
-    usual = task.label_column if task else WELL_KNOWN_LABEL
-    label = label or next((n for n in (usual, WELL_KNOWN_LABEL) if n in table.columns), None)
-    known = (task.text_columns if task else (), *WELL_KNOWN_TEXTS)
+    known_labels = (usual_label, WELL_KNOWN_LABEL)
+    label = label or next((name for name in known_labels if name in table.columns), None)
+    known = (usual_texts, *WELL_KNOWN_TEXTS)
     texts = texts or next((n for n in known if n and {*n} <= {*table.columns} - {label}), ())
     if not texts or label is None:
         texts, label = _guessed(table, texts, label)

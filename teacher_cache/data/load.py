@@ -159,8 +159,9 @@ def load(spec: DataSpec, logits: LogitsSpec | None = None) -> Data:
     tables = list(source.tables.values())
     train = tables[0]
     _check_rows(tables)
+    usual = (task.text_columns, task.label_column) if task else ()
     text_columns, label_column = choose_columns(
-        with_labels(tables, spec.label_column, task), spec.text_columns, spec.label_column, task
+        with_labels(tables, spec.label_column, task), spec.text_columns, spec.label_column, *usual
     )
     further = kept(source.tables, spec.keep_columns) if spec.keep_columns else {}
     labelled = labelled_tables(tables, label_column)
