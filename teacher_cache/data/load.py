@@ -21,28 +21,28 @@ import numpy.typing as npt
 
 from mixkd.shared import files
 from mixkd.shared.arrays import Indices
+from mixkd.shared.data.columns import TEXT_OPTION, choose_columns, texts
+from mixkd.shared.data.files import is_table
+from mixkd.shared.data.folders import read_path
+from mixkd.shared.data.hub import HubName, read_hub
+from mixkd.shared.data.named_splits import VALIDATION_OPTION, Wanted
+from mixkd.shared.data.objects import check_object, read_object
+from mixkd.shared.data.sources import About, Source, Table
 from mixkd.shared.errors import DataError
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.shared.options import check
 from mixkd.shared.places import address, missing
 from mixkd.teacher_cache.data.added import add_to_train, check_added
 from mixkd.teacher_cache.data.augmented import Originals, read_ids
-from mixkd.teacher_cache.data.columns import TEXT_OPTION, choose_columns, texts
-from mixkd.teacher_cache.data.files import is_table
-from mixkd.teacher_cache.data.folders import read_path
-from mixkd.teacher_cache.data.hub import HubName, read_hub
 from mixkd.teacher_cache.data.kept import check_names, kept
 from mixkd.teacher_cache.data.logits import GivenLogits, Kind, LogitsSpec, take_logits
-from mixkd.teacher_cache.data.named_splits import VALIDATION_OPTION, Wanted
-from mixkd.teacher_cache.data.objects import check_object, read_object
-from mixkd.teacher_cache.data.sources import About, Source, Table
 from mixkd.teacher_cache.data.splits import TextSplit, hold_out, subset
 from mixkd.teacher_cache.data.targets import Classes, find_classes, is_regression, scores
 from mixkd.teacher_cache.data.tasks import TASKS, Task, headline, task_named
 from mixkd.teacher_cache.data.unlabelled import labelled_tables, no_labels, with_labels
 
 if TYPE_CHECKING:
-    from mixkd.teacher_cache.data.objects import AnyData
+    from mixkd.shared.data.objects import AnyData
 
 log = logging.getLogger(__name__)
 

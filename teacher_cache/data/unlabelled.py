@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.data.columns import WELL_KNOWN_LABEL, WELL_KNOWN_TEXTS, texts
+from mixkd.shared.data.sources import Source, Table
 from mixkd.shared.errors import DataError
-from mixkd.teacher_cache.data.columns import WELL_KNOWN_LABEL, WELL_KNOWN_TEXTS, texts
-from mixkd.teacher_cache.data.sources import Source, Table
 from mixkd.teacher_cache.data.splits import TextSplit
 from mixkd.teacher_cache.data.targets import LABEL_OPTION
 from mixkd.teacher_cache.data.tasks import Task
@@ -19,7 +19,7 @@ from mixkd.teacher_cache.data.tasks import Task
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mixkd.teacher_cache.data.objects import AnyData
+    from mixkd.shared.data.objects import AnyData
 
 log = logging.getLogger(__name__)
 OPTION = "--unlabelled"

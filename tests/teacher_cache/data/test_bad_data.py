@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mixkd.shared.data import text_tables
 from mixkd.shared.errors import DataError, MixkdError, OutputError, UsageError
 from mixkd.shared.metrics import REGRESSION
-from mixkd.teacher_cache.data import text_tables
 from mixkd.teacher_cache.data.load import Data, DataSpec, load
 from mixkd.teacher_cache.options import BuildOptions
 from mixkd.teacher_cache.run import build_cache

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mixkd.shared.data.files import read_file
 from mixkd.shared.errors import DataError, MixkdError, UsageError
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.teacher_cache.data.encode import tokenise
-from mixkd.teacher_cache.data.files import read_file
 from mixkd.teacher_cache.data.load import Data, DataSpec, load
 from tests import miniature
 
@@ -92,7 +92,7 @@ def test_without_validation_a_stratified_tenth_is_held_out_and_said(
 ) -> None:
     lines = [f"text {row}\t{'ab'[row % 10 < 3]}\n" for row in range(100)]
     file = write(tmp_path, "rows.tsv", "text\tlabel\n" + "".join(lines))
-    with caplog.at_level(logging.INFO, "mixkd.teacher_cache"):
+    with caplog.at_level(logging.INFO, "mixkd"):
         data = own(file)
     assert "a stratified tenth of train is held out: 10 of 100 rows" in caplog.text
     assert counts(data, "train") == {0: 63, 1: 27}

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from mixkd.shared.data.hub import HubName, read_hub
+from mixkd.shared.data.named_splits import Wanted
 from mixkd.shared.errors import DataError
 from mixkd.shared.metrics import REGRESSION
 from mixkd.teacher_cache.data import load as data_module
-from mixkd.teacher_cache.data.hub import HubName, read_hub
 from mixkd.teacher_cache.data.load import DataSpec
-from mixkd.teacher_cache.data.named_splits import Wanted
 
 datasets = pytest.importorskip("datasets")
 LABEL = datasets.ClassLabel(names=["no", "yes"])

@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mixkd.shared.data.named_splits import Wanted
+from mixkd.shared.data.objects import source_of
+from mixkd.shared.data.sources import About, Source
 from mixkd.shared.errors import DataError
 from mixkd.shared.models.quietly import first_line
-from mixkd.teacher_cache.data.named_splits import Wanted
-from mixkd.teacher_cache.data.objects import source_of
-from mixkd.teacher_cache.data.sources import About, Source
 
 if TYPE_CHECKING:
     import datasets

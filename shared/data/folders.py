@@ -13,8 +13,7 @@ import re
 from itertools import islice
 from pathlib import Path
 
-from mixkd.shared.errors import DataError
-from mixkd.teacher_cache.data.files import (
+from mixkd.shared.data.files import (
     EXTENSIONS,
     extensions,
     is_table,
@@ -22,9 +21,10 @@ from mixkd.teacher_cache.data.files import (
     read_text,
     stem_of,
 )
-from mixkd.teacher_cache.data.named_splits import TESTS, VALIDATIONS, Wanted
-from mixkd.teacher_cache.data.objects import read_saved
-from mixkd.teacher_cache.data.sources import About, Column, Source, Table, readable
+from mixkd.shared.data.named_splits import TESTS, VALIDATIONS, Wanted
+from mixkd.shared.data.objects import read_saved
+from mixkd.shared.data.sources import About, Column, Source, Table, readable
+from mixkd.shared.errors import DataError
 
 log = logging.getLogger(__name__)
 LABEL_NAMES_FILE = "label_names.txt"

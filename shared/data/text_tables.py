@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixkd.shared.data.sources import SHOWN, Column
 from mixkd.shared.errors import DataError
-from mixkd.teacher_cache.data.sources import SHOWN, Column
 
 if TYPE_CHECKING:
     import pyarrow as pa

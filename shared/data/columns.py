@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from mixkd.shared.data.guess import guess_columns
+from mixkd.shared.data.sources import Table, python_values, readable
 from mixkd.shared.errors import DataError
-from mixkd.teacher_cache.data.guess import guess_columns
-from mixkd.teacher_cache.data.sources import Table, python_values, readable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mixkd.teacher_cache.data.sources import Chunk
+    from mixkd.shared.data.sources import Chunk
 
 log = logging.getLogger(__name__)
 WELL_KNOWN_TEXTS = (

@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from mixkd.shared.data.named_splits import Wanted
+from mixkd.shared.data.sources import About, Column, Source, Table, readable
 from mixkd.shared.errors import UsageError
-from mixkd.teacher_cache.data.named_splits import Wanted
-from mixkd.teacher_cache.data.sources import About, Column, Source, Table, readable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import datasets
 
-    from mixkd.teacher_cache.data.sources import Chunk
+    from mixkd.shared.data.sources import Chunk
 
     AnyData: TypeAlias = str | Path | datasets.Dataset | datasets.DatasetDict
 

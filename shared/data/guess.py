@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from mixkd.teacher_cache.data.sources import Column, Table, python_values
+from mixkd.shared.data.sources import Column, Table, python_values
 
 SAMPLE_ROWS = 2**14
 COLUMNS_LIMIT = 200  # of a table that is looked at

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from mixkd.shared import files
+from mixkd.shared.data.arrow_tables import read_arrow, read_parquet
+from mixkd.shared.data.json_tables import read_json, read_json_lines
+from mixkd.shared.data.sources import Table, readable
+from mixkd.shared.data.text_tables import Lines, read_csv, read_tsv
 from mixkd.shared.errors import DataError, MissingFileError, UnsafeFileError
-from mixkd.teacher_cache.data.arrow_tables import read_arrow, read_parquet
-from mixkd.teacher_cache.data.json_tables import read_json, read_json_lines
-from mixkd.teacher_cache.data.sources import Table, readable
-from mixkd.teacher_cache.data.text_tables import Lines, read_csv, read_tsv
 
 
 def read_file(file: Path) -> Table:

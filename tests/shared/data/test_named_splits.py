@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from mixkd.shared.data.named_splits import Wanted
 from mixkd.shared.errors import DataError, UsageError
 from mixkd.teacher_cache.data.load import Data, DataSpec, load
-from mixkd.teacher_cache.data.named_splits import Wanted
 from mixkd.teacher_cache.finetune import FinetuneOptions
 from mixkd.teacher_cache.options import BuildOptions
 
@@ -47,7 +47,7 @@ def test_a_test_split_is_never_left_out_without_a_word(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Any
 ) -> None:
     data = make(tmp_path / "data", "train", "test")
-    with caplog.at_level(logging.INFO, "mixkd.teacher_cache"):
+    with caplog.at_level(logging.INFO, "mixkd"):
         assert sizes(own(data)) == {"train": 26, "validation": 4}
     assert "splits used: train; left out: test" in caplog.text
     assert "test is not used, neither to choose a teacher or student nor to score" in caplog.text

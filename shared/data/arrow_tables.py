@@ -7,8 +7,8 @@ import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixkd.teacher_cache.data.sources import Column, Table
-from mixkd.teacher_cache.data.text_tables import check_names
+from mixkd.shared.data.sources import Column, Table
+from mixkd.shared.data.text_tables import check_names
 
 if TYPE_CHECKING:
     import pyarrow as pa

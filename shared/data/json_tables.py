@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixkd.shared.data.sources import Column
+from mixkd.shared.data.text_tables import ROWS_AT_ONCE, Lines
 from mixkd.shared.errors import DataError
-from mixkd.teacher_cache.data.sources import Column
-from mixkd.teacher_cache.data.text_tables import ROWS_AT_ONCE, Lines
 
 if TYPE_CHECKING:
-    from mixkd.teacher_cache.data.sources import Chunk
+    from mixkd.shared.data.sources import Chunk
 
 SPACE = re.compile(r"[ \t\r\n]*")
 PER_LINE = "write one object per line, all with the same keys"
