@@ -5,8 +5,7 @@
     data = load(DataSpec(task="mood", data="owner/name:configuration@revision"))  # of the Hub
     data = load(DataSpec(task="mood", data=dataset_dict))               # an object of `datasets`
 
-A local path that exists wins over a name on the Hub. Labels are classes in the order of
-`label_names`, or numbers (see `targets`).
+Labels are classes in the order of `label_names`, or numbers (see `targets`).
 """
 
 from __future__ import annotations
@@ -19,19 +18,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mixkd.shared import files
 from mixkd.shared.arrays import Indices
 from mixkd.shared.data.columns import TEXT_OPTION, choose_columns, texts
-from mixkd.shared.data.files import is_table
-from mixkd.shared.data.folders import read_path
 from mixkd.shared.data.hub import HubName, read_hub
 from mixkd.shared.data.named_splits import VALIDATION_OPTION, Wanted
-from mixkd.shared.data.objects import check_object, read_object
+from mixkd.shared.data.objects import check_object
+from mixkd.shared.data.read import read_source
 from mixkd.shared.data.sources import About, Source, Table
 from mixkd.shared.errors import DataError
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.shared.options import check
-from mixkd.shared.places import address, missing
 from mixkd.teacher_cache.data.added import add_to_train, check_added
 from mixkd.teacher_cache.data.augmented import Originals, read_ids
 from mixkd.teacher_cache.data.kept import check_names, kept
@@ -226,30 +222,12 @@ def _release() -> None:
 
 
 def _read(spec: DataSpec, task: Task | None) -> Source:
-    wanted = Wanted(
-        spec.train_split, spec.validation_split, task.validation if task else ("validation",)
-    )
+    usual = task.validation if task else ("validation",)
+    wanted = Wanted(spec.train_split, spec.validation_split, usual)
     if spec.data is None:
         glue = task_named(spec.task)
         return read_hub(HubName(glue.hub, glue.name), wanted)
-    if not isinstance(spec.data, str | Path):
-        return read_object(spec.data, spec.task, wanted)
-    path = Path(spec.data)
-    if (url := address(spec.data)) is not None:
-        error = missing(url, "a file, a folder or a Hub data set such as owner/name", "")
-        raise DataError(error.where, expected=error.expected, found=error.found, do=error.do)
-    if files.exists(path):
-        return read_path(path, wanted)
-    # A name on the Hub is a string that does not look like a path.
-    local = isinstance(spec.data, Path) or spec.data.startswith((".", "/", "~"))
-    if local or is_table(path):
-        raise DataError(
-            spec.data,
-            expected="a file or folder",
-            found="none",
-            do="check --data and --unlabelled for a typo",
-        )
-    return read_hub(HubName.of(str(spec.data)), wanted)
+    return read_source(spec.data, wanted, spec.task)
 
 
 def _class_names(tables: list[Table], label_column: str) -> tuple[str, ...]:

@@ -167,7 +167,7 @@ def test_rows_that_cannot_be_added(
     [
         (
             "unlabelled",
-            "absent.tsv: expected a file or folder, found none; check --data and --unl",
+            "absent.tsv: expected a file or folder, found none; check the path for",
         ),
         ("augmented", "absent.tsv: expected a file, found none; check --augmented for a typo"),
     ],

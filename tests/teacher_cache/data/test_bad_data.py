@@ -203,9 +203,12 @@ CASES: dict[str, tuple[Make, str]] = {
     ),
     "long name": (
         lambda folder: folder / ("x" * 300),
-        r"a file or folder, found none; check --dat",
+        r"a file or folder, found none; check the p",
     ),
-    "long name of a file": (lambda folder: folder / ("x" * 300 + ".csv"), r"found none; check --d"),
+    "long name of a file": (
+        lambda folder: folder / ("x" * 300 + ".csv"),
+        r"found none; check the p",
+    ),
     "NUL in a name": (lambda folder: folder / "a\0b.csv", r"expected a file or folder, found none"),
     **nested(),
 }

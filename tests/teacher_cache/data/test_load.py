@@ -276,10 +276,10 @@ def test_files_that_are_not_what_they_say(tmp_path: Path) -> None:
 
 
 def test_folders_that_do_not_say_what_to_train_on(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a file train with .*found an empty folder"):
+    with pytest.raises(DataError, match=r"files named after splits, .* .*found an empty folder"):
         own(tmp_path)
     write(tmp_path, "notes.txt", "nothing")
-    with pytest.raises(DataError, match=r"a file train with .*found notes.txt"):
+    with pytest.raises(DataError, match=r"files named after splits, .* .*found notes.txt"):
         own(tmp_path)
     write_rows(tmp_path, "tsv")
     write_rows(tmp_path, "csv")
@@ -288,7 +288,7 @@ def test_folders_that_do_not_say_what_to_train_on(tmp_path: Path) -> None:
 
 
 def test_what_is_neither_here_nor_on_the_hub(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"expected a file or folder, found none; check --data"):
+    with pytest.raises(DataError, match=r"expected a file or folder, found none; check the path"):
         own(tmp_path / "missing")
     with pytest.raises(DataError, match=r"owner/missing: expected a data set on the Hub, or .*N"):
         own(Path("owner/missing"))
