@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mixkd.shared.data.guess import guess_columns
 from mixkd.shared.data.sources import Table, python_values, readable
 from mixkd.shared.errors import DataError
+from mixkd.shared.options import check
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,21 +17,35 @@ if TYPE_CHECKING:
     from mixkd.shared.data.sources import Chunk
 
 log = logging.getLogger(__name__)
-WELL_KNOWN_TEXTS = (
+WELL_KNOWN_TEXTS: tuple[tuple[str, ...], ...] = (
     ("sentence1", "sentence2"),
     ("premise", "hypothesis"),
     ("question1", "question2"),
     ("question", "sentence"),
     ("sentence",),
     ("text",),
+    ("text_a", "text_b"),  # of a cache
 )
 TEXT_OPTION, LABEL_OPTION = "--text-columns", "--label-column"
 WELL_KNOWN_LABEL = "label"
+NO_LABEL = ""  # in place of a column of labels that is not looked for
+OTHER_TEXTS = f"remove or correct the row, or choose different columns with {TEXT_OPTION}"
 HALF_A_CHARACTER = "half a character (a lone surrogate)"
 TEXT_LIMIT_BYTES = 2**31 - 1  # of a split: offsets in the cache are of 32 bits
 # What `str.strip` takes away: anything else in a text is content.
 BLANK = "\\t-\\r\\x1c-\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}"
 CONTENT = f"[^{BLANK}\\x{{202f}}\\x{{205f}}\\x{{3000}}]"
+
+
+def check_number_of_texts(columns: Sequence[str]) -> None:
+    """Refuse more than two text columns, or one of them twice.
+
+    Raises:
+        UsageError: Naming the option.
+    """
+    different = len(columns) <= 2 and len({*columns}) == len(columns)
+    pairs = "a model reads one text or a pair of texts"
+    check(TEXT_OPTION, ",".join(columns), different, "one or two different columns", pairs)
 
 
 def choose_columns(
@@ -52,21 +68,46 @@ def choose_columns(
         DataError: If a wanted column is missing, or there are none or several to choose from,
             naming them.
     """
-    for name in texts:
-        table.check_has(name, TEXT_OPTION)
     if label is not None:
         table.check_has(label, LABEL_OPTION)
     known_labels = (usual_label, WELL_KNOWN_LABEL)
     label = label or next((name for name in known_labels if name in table.columns), None)
-    known = (usual_texts, *WELL_KNOWN_TEXTS)
-    texts = texts or next((n for n in known if n and {*n} <= {*table.columns} - {label}), ())
+    texts = _by_name(table, texts, label, usual_texts)
     if not texts or label is None:
         texts, label = _guessed(table, texts, label)
-    several = "s" * (len(texts) > 1)
-    log.info(
-        "%s: text column%s: %s; label column: %s", table.where, several, ", ".join(texts), label
-    )
+    log.info("%s: %s; label column: %s", table.where, _said(texts), label)
     return texts, label
+
+
+def choose_texts(table: Table, texts: tuple[str, ...], label: str | None) -> tuple[str, ...]:
+    """Choose the text columns alone, as `choose_columns` does, and log which they are.
+
+    Args:
+        texts: Those asked for; empty finds them.
+        label: The column of labels, where there is one.
+
+    Raises:
+        DataError: As `choose_columns` does.
+    """
+    texts = _by_name(table, texts, label)
+    if not texts:
+        texts, _ = _guessed(table, texts, label or NO_LABEL)
+    log.info("%s: %s", table.where, _said(texts))
+    return texts
+
+
+def _by_name(
+    table: Table, texts: tuple[str, ...], label: str | None, usual: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Take the text columns that are asked for, else those of usual names; empty is neither."""
+    for name in texts:
+        table.check_has(name, TEXT_OPTION)
+    known = (usual, *WELL_KNOWN_TEXTS)
+    return texts or next((n for n in known if n and {*n} <= {*table.columns} - {label}), ())
+
+
+def _said(texts: tuple[str, ...]) -> str:
+    return f"text column{'s' * (len(texts) > 1)}: {', '.join(texts)}"
 
 
 def _guessed(
@@ -159,15 +200,22 @@ def _refuse(table: Table, name: str, chunk: Chunk, first: int, may_be_empty: boo
         DataError: Always.
     """
     where = f"{table.where}, column {name}"
-    do = f"remove or correct the row, or choose different columns with {TEXT_OPTION}"
-    with readable(where, expected="values that can be decoded", do=do):
+    with readable(where, expected="values that can be decoded", do=OTHER_TEXTS):
         values = python_values(chunk)
     for row, value in enumerate(values, first):
-        problem = _problem(value, may_be_empty)
-        if problem is not None:
-            where = f"{table.where}, row {row}, column {name}"
-            raise DataError(where, expected="text", found=problem, do=do)
-    raise DataError(where, expected="text", found="what Arrow does not read as such", do=do)
+        check_text(value, f"{table.where}, row {row}, column {name}", may_be_empty=may_be_empty)
+    found = "what Arrow does not read as such"
+    raise DataError(where, expected="text", found=found, do=OTHER_TEXTS)
+
+
+def check_text(value: object, where: str, *, may_be_empty: bool) -> None:
+    """Refuse a value that is not a text.
+
+    Raises:
+        DataError: Saying what it is.
+    """
+    if (problem := _problem(value, may_be_empty)) is not None:
+        raise DataError(where, expected="text", found=problem, do=OTHER_TEXTS)
 
 
 def _problem(value: object, may_be_empty: bool) -> str | None:

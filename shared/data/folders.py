@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mixkd.shared.data.files import (
     EXTENSIONS,
+    TEXTS,
     extensions,
     is_table,
     read_file,
@@ -85,7 +86,7 @@ def _splits(folder: Path, files: list[Path], named: Collection[str]) -> dict[str
     beside = [file for file in files if file.parent == folder]
     if any(_split_of(file) == "train" for file in beside):
         files = beside  # what lies in folders below is something else, such as raw data
-    tables = [file for file in files if is_table(file)]
+    tables = _tables(files)
     for file in files:
         own = _split_of(file) if file.parent == folder else _split_of(file, file.parent.name)
         if own and (file in tables or (file.parent == folder and _bare(file) in SPLITS)):
@@ -102,7 +103,7 @@ def _alike(folder: Path, files: list[Path]) -> list[Path]:
     Raises:
         DataError: If there are none, or some of several formats.
     """
-    tables = [file for file in files if is_table(file)]
+    tables = _tables(files)
     if len({extensions(file) for file in tables}) != 1:
         raise DataError(
             folder,
@@ -115,6 +116,11 @@ def _alike(folder: Path, files: list[Path]) -> list[Path]:
         *(folder, ", ".join(file.name for file in tables[:8])),
     )
     return tables
+
+
+def _tables(files: list[Path]) -> list[Path]:
+    """Leave out what is not a table by its name: a text file may hold anything, such as notes."""
+    return [file for file in files if is_table(file) and extensions(file)[0] != TEXTS]
 
 
 def _bare(file: Path) -> str:

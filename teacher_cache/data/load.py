@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared.arrays import Indices
-from mixkd.shared.data.columns import TEXT_OPTION, choose_columns, texts
+from mixkd.shared.data.columns import check_number_of_texts, choose_columns, texts
 from mixkd.shared.data.hub import HubName, read_hub
 from mixkd.shared.data.named_splits import VALIDATION_OPTION, Wanted
 from mixkd.shared.data.objects import check_object
@@ -87,10 +87,7 @@ class DataSpec:
             task_named(self.task)
         elif not isinstance(self.data, str | Path):
             check_object(self.data)
-        columns = self.text_columns
-        different = len(columns) <= 2 and len({*columns}) == len(columns)
-        pairs = "a model reads one text or a pair of texts"
-        check(TEXT_OPTION, ",".join(columns), different, "one or two different columns", pairs)
+        check_number_of_texts(self.text_columns)
         part = 0 < self.subset <= 1
         tenth = "give 0.1 for a tenth of the training rows"
         check("--subset", self.subset, part, "a part above 0 and up to 1", tenth)
@@ -246,10 +243,7 @@ def _class_names(tables: list[Table], label_column: str) -> tuple[str, ...]:
 
 def _check_rows(tables: list[Table]) -> None:
     for table in tables:
-        if len(table) == 0:
-            raise DataError(
-                table.where, expected="at least one row", found="none", do="add rows or remove it"
-            )
+        table.check_has_rows()
     if len(tables[0]) < 2:
         raise _too_few(tables[0].where, len(tables[0]))
 

@@ -97,10 +97,7 @@ def texts_like(table: Table, columns: tuple[str, ...]) -> tuple[str, ...]:
     Raises:
         DataError: If the table has none such, or no rows.
     """
-    if not len(table):
-        raise DataError(
-            table.where, expected="at least one row", found="none", do="add rows or remove it"
-        )
+    table.check_has_rows()
     known = [names for names in WELL_KNOWN_TEXTS if len(names) == len(columns)]
     for names in (columns, *known):
         if {*names} <= {*table.columns}:
