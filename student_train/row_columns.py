@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from mixkd.shared.data.columns import LABEL_OPTION, check_number_of_texts, check_text, choose_texts
+from mixkd.shared.data.columns import LABEL_OPTION, check_number_of_texts, choose_texts
 from mixkd.shared.data.sources import Row
+from mixkd.shared.data.texts import check_text
 from mixkd.shared.errors import DataError
 from mixkd.student_train.rows import Rows
 

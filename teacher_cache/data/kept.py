@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mixkd.shared.data.columns import TEXT_LIMIT_BYTES, strings
 from mixkd.shared.data.sources import Table, readable
+from mixkd.shared.data.texts import TEXT_LIMIT_BYTES, strings
 from mixkd.shared.errors import DataError
 from mixkd.shared.options import check
 

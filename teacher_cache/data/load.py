@@ -19,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared.arrays import Indices
-from mixkd.shared.data.columns import check_number_of_texts, choose_columns, texts
+from mixkd.shared.data.columns import check_number_of_texts, choose_columns
 from mixkd.shared.data.hub import HubName, read_hub
 from mixkd.shared.data.named_splits import VALIDATION_OPTION, Wanted
 from mixkd.shared.data.objects import check_object
 from mixkd.shared.data.read import read_source
 from mixkd.shared.data.sources import About, Source, Table
+from mixkd.shared.data.texts import texts
 from mixkd.shared.errors import DataError
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.shared.options import check

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mixkd.shared.data.columns import WELL_KNOWN_LABEL, WELL_KNOWN_TEXTS, texts
+from mixkd.shared.data.columns import LABEL_OPTION, WELL_KNOWN_LABEL, WELL_KNOWN_TEXTS
 from mixkd.shared.data.sources import Source, Table
+from mixkd.shared.data.texts import texts
 from mixkd.shared.errors import DataError
 from mixkd.teacher_cache.data.splits import TextSplit
-from mixkd.teacher_cache.data.targets import LABEL_OPTION
 from mixkd.teacher_cache.data.tasks import Task
 
 if TYPE_CHECKING:
