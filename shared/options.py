@@ -12,6 +12,11 @@ DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
 # The names that `transformers.get_scheduler` has for them.
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup"]
 SCHEDULERS: tuple[Scheduler, ...] = ("linear", "cosine", "constant", "constant_with_warmup")
+# What `--data` takes in every command, for their help.
+DATA_HELP = (
+    "file or folder (tsv, csv, json, jsonl, txt, parquet, arrow; text also as gz, bz2, xz, zst), "
+    "what save_to_disk wrote, or a Hub data set: NAME[:CONFIGURATION][@REVISION]"
+)
 LARGEST = 2**53  # the largest whole number that every reader of JSON takes exactly
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from mixkd.shared.help import Command, Words
+from mixkd.shared.options import DATA_HELP
 from mixkd.shared.places import check_cache
 from mixkd.shared.progress import now, working
 
 log = logging.getLogger(__name__)
 FILE = click.Path(path_type=Path)
-DATA = "csv, tsv, json, jsonl, txt or parquet (also .gz), a folder of these, or a Hub data set"
 
 
 def model_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -43,7 +43,11 @@ def model_options(function: Callable[..., None]) -> Callable[..., None]:
     epilog="Example: train-student evaluate students/rte --data test.csv --cache shards/rte",
 )
 @click.argument("model", metavar="STUDENT")
-@click.option("--data", help=f"Labelled rows: {DATA}. [default: the cache's validation split]")
+@click.option(
+    "--data",
+    help=f"Labelled rows: {DATA_HELP}; - is standard input. "
+    "[default: the cache's validation split]",
+)
 @click.option("--cache", type=FILE, help="Compare with the teacher's answers to the same texts.")
 @click.option("--label-column", help="[default: label, or the one that holds the model's labels]")
 @click.option("--predictions", type=FILE, help="Write each row's prediction to FILE.csv or .jsonl.")
@@ -84,7 +88,7 @@ def evaluate(model: str, predictions: Path | None, as_json: bool, **values: Any)
     epilog="Example: train-student predict students/rte --data new.csv --out out.csv",
 )
 @click.argument("model", metavar="STUDENT")
-@click.option("--data", help=f"Rows of texts: {DATA}; - is standard input.")
+@click.option("--data", help=f"Rows of texts: {DATA_HELP}; - is standard input.")
 @click.option("--text", multiple=True, help="A text itself, in place of --data. Repeatable.")
 @click.option("--out", type=FILE, help="FILE.csv or .jsonl. [default: standard output, csv]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, not csv.")

@@ -22,8 +22,7 @@ from mixkd.shared.errors import DataError, OutputError, UsageError, printable
 from mixkd.shared.metrics import probabilities
 from mixkd.student_train.row_columns import text_columns as choose_texts
 from mixkd.student_train.row_columns import texts_of
-from mixkd.student_train.row_formats import Row
-from mixkd.student_train.rows import AnyRows, Rows, open_rows
+from mixkd.student_train.rows import AnyRows, Row, Rows, open_rows
 
 if TYPE_CHECKING:
     from mixkd.shared.arrays import Logits
@@ -87,7 +86,7 @@ def predict(
     device: str = "auto",
     allow_model_type: Sequence[str] = (),
 ) -> Iterator[Prediction]:
-    """Predict the rows of a table in order; only a few thousand of them are in memory at a time.
+    """Predict the rows of a table in order, a few thousand at a time, as they are asked for.
 
     Args:
         model: A folder or a Hub id.

@@ -37,7 +37,7 @@ from mixkd.teacher_cache.options import folder_of
 from mixkd.teacher_cache.remembered import MEMORY_FILE, Remembered, next_command
 
 if TYPE_CHECKING:
-    from mixkd.teacher_cache.data.objects import AnyData
+    from mixkd.shared.data.objects import AnyData
 
 log = logging.getLogger(__name__)
 DTYPES = ("auto", "float32", "bfloat16")

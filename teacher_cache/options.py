@@ -17,7 +17,7 @@ from mixkd.teacher_cache.data.load import DataSpec
 from mixkd.teacher_cache.data.logits import LogitsSpec
 
 if TYPE_CHECKING:
-    from mixkd.teacher_cache.data.objects import AnyData
+    from mixkd.shared.data.objects import AnyData
 
 SHARD_FORMATS = ("arrow", "hdf5")
 LOGITS_DTYPES = ("float32", "float16")

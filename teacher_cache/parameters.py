@@ -11,6 +11,7 @@ import click
 
 from mixkd.shared import command
 from mixkd.shared.help import Words
+from mixkd.shared.options import DATA_HELP
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?")
 SECONDS = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
@@ -139,11 +140,7 @@ def data_options(function: Callable[..., None]) -> Callable[..., None]:
             default="",
             help="One or two. [default: text, …, or the one that reads as text]",
         ),
-        click.option(
-            "--data",
-            help="File or folder (tsv, csv, json, jsonl, parquet, arrow; text also as gz, bz2, xz, "
-            "zst), what save_to_disk wrote, or a Hub data set: NAME[:CONFIGURATION][@REVISION].",
-        ),
+        click.option("--data", help=f"{DATA_HELP[:1].upper()}{DATA_HELP[1:]}."),
         click.option("--task", required=True, help="One of GLUE's nine, or any name with --data."),
     ):
         function = option(function)

@@ -1,1 +1,1 @@
-"""Tasks, sources, columns, splits: from a user's data to tokenised examples."""
+"""Tasks, targets, splits, examples: from a user's tables to tokenised examples."""

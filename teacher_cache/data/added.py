@@ -6,17 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixkd.shared.data.objects import check_object
+from mixkd.shared.data.sources import About, Source
 from mixkd.shared.options import check
 from mixkd.teacher_cache.data import augmented, unlabelled
 from mixkd.teacher_cache.data.augmented import Originals, read_augmented
-from mixkd.teacher_cache.data.objects import check_object
-from mixkd.teacher_cache.data.sources import About, Source
 from mixkd.teacher_cache.data.splits import TextSplit
 from mixkd.teacher_cache.data.unlabelled import REST, joined, read_unlabelled, without_leaks
 
 if TYPE_CHECKING:
+    from mixkd.shared.data.objects import AnyData
     from mixkd.teacher_cache.data.load import DataSpec
-    from mixkd.teacher_cache.data.objects import AnyData
 
 
 def check_added(spec: DataSpec) -> None:

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from mixkd.shared import files
 from mixkd.shared.arrays import Indices
+from mixkd.shared.data.files import read_file
+from mixkd.shared.data.sources import Table
 from mixkd.shared.errors import DataError
-from mixkd.teacher_cache.data.files import read_file
-from mixkd.teacher_cache.data.sources import Table
 from mixkd.teacher_cache.data.splits import TextSplit
 from mixkd.teacher_cache.data.unlabelled import read_texts, texts_like
 

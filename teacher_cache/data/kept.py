@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mixkd.shared.data.sources import Table, readable
+from mixkd.shared.data.texts import TEXT_LIMIT_BYTES, strings
 from mixkd.shared.errors import DataError
 from mixkd.shared.options import check
-from mixkd.teacher_cache.data.columns import TEXT_LIMIT_BYTES, strings
-from mixkd.teacher_cache.data.sources import Table, readable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mixkd.teacher_cache.data.sources import Chunk
+    from mixkd.shared.data.sources import Chunk
 
 KEEP_OPTION = "--keep-columns"
 FLAT = "texts, whole numbers, numbers or truth values"

@@ -5,8 +5,7 @@
     data = load(DataSpec(task="mood", data="owner/name:configuration@revision"))  # of the Hub
     data = load(DataSpec(task="mood", data=dataset_dict))               # an object of `datasets`
 
-A local path that exists wins over a name on the Hub. Labels are classes in the order of
-`label_names`, or numbers (see `targets`).
+Labels are classes in the order of `label_names`, or numbers (see `targets`).
 """
 
 from __future__ import annotations
@@ -19,30 +18,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mixkd.shared import files
 from mixkd.shared.arrays import Indices
+from mixkd.shared.data.columns import check_number_of_texts, choose_columns
+from mixkd.shared.data.hub import HubName, read_hub
+from mixkd.shared.data.named_splits import VALIDATION_OPTION, Wanted
+from mixkd.shared.data.objects import check_object
+from mixkd.shared.data.read import read_source
+from mixkd.shared.data.sources import About, Source, Table
+from mixkd.shared.data.texts import texts
 from mixkd.shared.errors import DataError
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.shared.options import check
-from mixkd.shared.places import address, missing
 from mixkd.teacher_cache.data.added import add_to_train, check_added
 from mixkd.teacher_cache.data.augmented import Originals, read_ids
-from mixkd.teacher_cache.data.columns import TEXT_OPTION, choose_columns, texts
-from mixkd.teacher_cache.data.files import is_table
-from mixkd.teacher_cache.data.folders import read_path
-from mixkd.teacher_cache.data.hub import HubName, read_hub
 from mixkd.teacher_cache.data.kept import check_names, kept
 from mixkd.teacher_cache.data.logits import GivenLogits, Kind, LogitsSpec, take_logits
-from mixkd.teacher_cache.data.named_splits import VALIDATION_OPTION, Wanted
-from mixkd.teacher_cache.data.objects import check_object, read_object
-from mixkd.teacher_cache.data.sources import About, Source, Table
 from mixkd.teacher_cache.data.splits import TextSplit, hold_out, subset
 from mixkd.teacher_cache.data.targets import Classes, find_classes, is_regression, scores
 from mixkd.teacher_cache.data.tasks import TASKS, Task, headline, task_named
 from mixkd.teacher_cache.data.unlabelled import labelled_tables, no_labels, with_labels
 
 if TYPE_CHECKING:
-    from mixkd.teacher_cache.data.objects import AnyData
+    from mixkd.shared.data.objects import AnyData
 
 log = logging.getLogger(__name__)
 
@@ -91,10 +88,7 @@ class DataSpec:
             task_named(self.task)
         elif not isinstance(self.data, str | Path):
             check_object(self.data)
-        columns = self.text_columns
-        different = len(columns) <= 2 and len({*columns}) == len(columns)
-        pairs = "a model reads one text or a pair of texts"
-        check(TEXT_OPTION, ",".join(columns), different, "one or two different columns", pairs)
+        check_number_of_texts(self.text_columns)
         part = 0 < self.subset <= 1
         tenth = "give 0.1 for a tenth of the training rows"
         check("--subset", self.subset, part, "a part above 0 and up to 1", tenth)
@@ -159,8 +153,9 @@ def load(spec: DataSpec, logits: LogitsSpec | None = None) -> Data:
     tables = list(source.tables.values())
     train = tables[0]
     _check_rows(tables)
+    usual = (task.text_columns, task.label_column) if task else ()
     text_columns, label_column = choose_columns(
-        with_labels(tables, spec.label_column, task), spec.text_columns, spec.label_column, task
+        with_labels(tables, spec.label_column, task), spec.text_columns, spec.label_column, *usual
     )
     further = kept(source.tables, spec.keep_columns) if spec.keep_columns else {}
     labelled = labelled_tables(tables, label_column)
@@ -225,30 +220,12 @@ def _release() -> None:
 
 
 def _read(spec: DataSpec, task: Task | None) -> Source:
-    wanted = Wanted(
-        spec.train_split, spec.validation_split, task.validation if task else ("validation",)
-    )
+    usual = task.validation if task else ("validation",)
+    wanted = Wanted(spec.train_split, spec.validation_split, usual)
     if spec.data is None:
         glue = task_named(spec.task)
         return read_hub(HubName(glue.hub, glue.name), wanted)
-    if not isinstance(spec.data, str | Path):
-        return read_object(spec.data, spec.task, wanted)
-    path = Path(spec.data)
-    if (url := address(spec.data)) is not None:
-        error = missing(url, "a file, a folder or a Hub data set such as owner/name", "")
-        raise DataError(error.where, expected=error.expected, found=error.found, do=error.do)
-    if files.exists(path):
-        return read_path(path, wanted)
-    # A name on the Hub is a string that does not look like a path.
-    local = isinstance(spec.data, Path) or spec.data.startswith((".", "/", "~"))
-    if local or is_table(path):
-        raise DataError(
-            spec.data,
-            expected="a file or folder",
-            found="none",
-            do="check --data and --unlabelled for a typo",
-        )
-    return read_hub(HubName.of(str(spec.data)), wanted)
+    return read_source(spec.data, wanted, spec.task)
 
 
 def _class_names(tables: list[Table], label_column: str) -> tuple[str, ...]:
@@ -267,10 +244,7 @@ def _class_names(tables: list[Table], label_column: str) -> tuple[str, ...]:
 
 def _check_rows(tables: list[Table]) -> None:
     for table in tables:
-        if len(table) == 0:
-            raise DataError(
-                table.where, expected="at least one row", found="none", do="add rows or remove it"
-            )
+        table.check_has_rows()
     if len(tables[0]) < 2:
         raise _too_few(tables[0].where, len(tables[0]))
 

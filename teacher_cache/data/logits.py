@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.data.sources import Source, Table
 from mixkd.shared.errors import DataError
 from mixkd.shared.options import check, check_choice
-from mixkd.teacher_cache.data.sources import Source, Table
 
 log = logging.getLogger(__name__)
 Float = npt.NDArray[np.float64]

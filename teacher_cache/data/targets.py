@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.data.columns import LABEL_OPTION
+from mixkd.shared.data.sources import Table
+from mixkd.shared.data.texts import HALF_A_CHARACTER, has_half_a_character
 from mixkd.shared.errors import DataError
 from mixkd.shared.options import check
-from mixkd.teacher_cache.data.columns import HALF_A_CHARACTER, has_half_a_character
-from mixkd.teacher_cache.data.sources import Table
 
-LABEL_OPTION, NAMES_OPTION = "--label-column", "--label-names"
+NAMES_OPTION = "--label-names"
 UNLABELLED = "(no label)"
 NAME_LIMIT_CHARACTERS = 1000  # what is longer is a text that was taken for a label
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.data.columns import LABEL_OPTION, WELL_KNOWN_LABEL, WELL_KNOWN_TEXTS
+from mixkd.shared.data.sources import Source, Table
+from mixkd.shared.data.texts import texts
 from mixkd.shared.errors import DataError
-from mixkd.teacher_cache.data.columns import WELL_KNOWN_LABEL, WELL_KNOWN_TEXTS, texts
-from mixkd.teacher_cache.data.sources import Source, Table
 from mixkd.teacher_cache.data.splits import TextSplit
-from mixkd.teacher_cache.data.targets import LABEL_OPTION
 from mixkd.teacher_cache.data.tasks import Task
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mixkd.teacher_cache.data.objects import AnyData
+    from mixkd.shared.data.objects import AnyData
 
 log = logging.getLogger(__name__)
 OPTION = "--unlabelled"
@@ -97,10 +97,7 @@ def texts_like(table: Table, columns: tuple[str, ...]) -> tuple[str, ...]:
     Raises:
         DataError: If the table has none such, or no rows.
     """
-    if not len(table):
-        raise DataError(
-            table.where, expected="at least one row", found="none", do="add rows or remove it"
-        )
+    table.check_has_rows()
     known = [names for names in WELL_KNOWN_TEXTS if len(names) == len(columns)]
     for names in (columns, *known):
         if {*names} <= {*table.columns}:

@@ -204,7 +204,7 @@ def test_the_page_about_commands_is_true(tmp_path: Path) -> None:
     (block,) = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (tmp_path / "run.yaml").write_text(block)
     assert len(read_config(tmp_path / "run.yaml", TRAIN)) == 4
-    commands = [*teacher.cache_teacher.commands.values(), TRAIN]
+    commands = [*teacher.cache_teacher.commands.values(), *student.train_student.commands.values()]
     known = {flag for command in commands for option in command.params for flag in option.opts}
     known |= {"--version", "--help", "--nproc-per-node", "--num_processes", "--cpu"}
     assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page)) <= known

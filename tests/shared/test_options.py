@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from mixkd.shared.data.files import EXTENSIONS, PACKINGS
 from mixkd.shared.errors import UsageError
-from mixkd.shared.options import check, check_choice, check_count, option
+from mixkd.shared.options import DATA_HELP, check, check_choice, check_count, option
 
 
 def test_a_field_has_the_name_of_its_option() -> None:
@@ -25,3 +28,8 @@ def test_choices_and_counts() -> None:
     for count in (0, 2**53 + 1):
         with pytest.raises(UsageError, match=rf"from 1 to 2\^53, found {count}; give another"):
             check_count("pairs", count, 1)
+
+
+def test_the_help_names_every_format() -> None:
+    words = {*re.findall(r"\w+", DATA_HELP)}
+    assert {name.removeprefix(".") for name in (*EXTENSIONS, *PACKINGS) if name} <= words

@@ -1,40 +1,44 @@
-"""Rows of every kind of table, one after the other; what is wrong is named with its row."""
+"""Rows for a finished student: what `--data` names, texts, standard input; which columns count.
+
+How tables are read is tested in `tests/shared/data`.
+"""
 
 from __future__ import annotations
 
-import gzip
 import io
-import json
+import lzma
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mixkd.shared.errors import DataError, MissingFileError
+from mixkd.shared.data.json_tables import columns_of
+from mixkd.shared.data.sources import Table
+from mixkd.shared.errors import DataError, UsageError
 from mixkd.student_train import rows as module
 from mixkd.student_train.known_labels import KnownLabels
 from mixkd.student_train.row_columns import label_column, text_columns, texts_of
 from mixkd.student_train.rows import open_rows
 
 ROWS = [{"text": "a, «b»", "label": "x"}, {"text": 'say "c"', "label": "y"}]
-FILES = {
-    "rows.csv": 'text,label\n"a, «b»",x\n"say ""c""",y\n',
-    "rows.tsv": 'text\tlabel\na, «b»\tx\nsay "c"\ty\n',
-    "rows.jsonl": "".join(json.dumps(row) + "\n\n" for row in ROWS),
-    "rows.json": json.dumps(ROWS, indent=1),
-}
 
 
-@pytest.mark.parametrize("packed", ["", ".gz"])
-@pytest.mark.parametrize("name", FILES)
-def test_the_same_rows_from_each_format(name: str, packed: str, tmp_path: Path) -> None:
-    data = ("\ufeff" + FILES[name]).encode()
-    (tmp_path / f"{name}{packed}").write_bytes(gzip.compress(data) if packed else data)
-    rows = open_rows(tmp_path / f"{name}{packed}")
-    assert rows.columns == ("text", "label") and list(rows.values) == ROWS
+def test_a_file_a_folder_and_texts(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text('text,label\n"a, «b»",x\n"say ""c""",y\n')
+    (tmp_path / "validation.tsv").write_text("text\nb\n")
+    for data in (tmp_path, str(tmp_path / "test.csv"), iter(ROWS)):
+        rows = open_rows(data)
+        assert rows.columns == ("text", "label")
+        assert rows.sample == tuple(ROWS) and list(rows.values) == ROWS
+    assert open_rows(tmp_path, "validation").sample == ({"text": "b"},)
+    for number in (1, 2):
+        part = lzma.compress(f'{{"text": "part {number}"}}\n'.encode())
+        (tmp_path / f"dev-{number}-of-2.jsonl.xz").write_bytes(part)
+    assert [row["text"] for row in open_rows(tmp_path, "dev").values] == ["part 1", "part 2"]
+    assert list(open_rows(["a", "b"]).values) == [{"text": "a"}, {"text": "b"}]
 
 
-def test_parquet_and_objects_keep_the_names_of_classes(tmp_path: Path) -> None:
+def test_objects_keep_the_names_of_classes(tmp_path: Path) -> None:
     import datasets
 
     features = datasets.Features(
@@ -51,29 +55,39 @@ def test_parquet_and_objects_keep_the_names_of_classes(tmp_path: Path) -> None:
     assert len(open_rows(both, "train").sample) == 1
     with pytest.raises(DataError, match="expected a split dev, found train, test; choose one"):
         open_rows(both, "dev")
+    assert list(open_rows(made.to_iterable_dataset()).values)[1]["text"] == 'say "c"'
+    with pytest.raises(UsageError, match="--data: expected .*, found IterableDatasetDict"):
+        open_rows(datasets.IterableDatasetDict(test=made.to_iterable_dataset()))
 
 
-def test_a_folder_and_texts_and_standard_input(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "test.csv").write_text("text\na\n")
-    (tmp_path / "validation.tsv").write_text("text\nb\n")
-    assert open_rows(tmp_path).sample == ({"text": "a"},)
-    assert open_rows(tmp_path, "validation").sample == ({"text": "b"},)
-    assert open_rows(["a", "b"]).sample == ({"text": "a"}, {"text": "b"})
-    (tmp_path / "lines.txt").write_text("a, b\n\nc\r\n")
-    assert open_rows(tmp_path / "lines.txt").sample == ({"text": "a, b"}, {"text": "c"})
-    for text in (
+@pytest.mark.parametrize(
+    "text",
+    [
         "text,label\na,0\n",
         "text\tlabel\na\t0\n",
         '{"text": "a", "label": "0"}\n',
-        "\ntext,label\na,0\n",
+        '[{"text": "a", "label": "0"}]',
+        "\ufeff\ntext,label\na,0\n",
+    ],
+)
+def test_standard_input(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert open_rows("-").sample == ({"text": "a", "label": "0"},)
+
+
+def test_standard_input_that_is_not_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    for data, message in (
+        (b"", "standard input: expected at least one row"),
+        (b"text\n\xff\n", "standard input: expected UTF-8 text, found byte 0xff at offset 5"),
+        (b"text,label\na\n", "standard input, row 1: expected 2 columns"),
+        (b"[1]", "standard input, row 1: expected a JSON object, found 1"),
     ):
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-        assert open_rows("-").sample == ({"text": "a", "label": "0"},)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        with pytest.raises(DataError, match=message):
+            open_rows("-")
 
 
-def test_only_a_sample_is_read_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_sample_of_an_iterable_is_read_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SAMPLE_ROWS", 2)
     taken: list[int] = []
 
@@ -87,55 +101,25 @@ def test_only_a_sample_is_read_at_first(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(list(rows.values)) == 10
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.xlsx", b"x", r"expected one of \.tsv, \.csv, .*, found the extension '\.xlsx'"),
-        ("a.csv", b"", r"a\.csv: expected at least one row"),
-        ("a.csv", b"text,label\na,0\nb\n", r"a\.csv, row 2: .* 1 columns, where the header has 2"),
-        ("a.csv", b"text,text\na,0\n", "names a column twice"),
-        ("a.csv", b"text\n\xff\n", "row 1: expected a row of the table, found UnicodeDecodeError"),
-        ("a.csv.gz", b"text\na\n", "row 1: .* BadGzipFile"),
-        ("a.jsonl", b'{"text": "a"}\n[1]\n', r"row 2: .* '\[1\]' in place of an object"),
-        ("a.json", b"[1, 2]", "row 1: .* '1' in place of an object"),
-        ("a.parquet", b"PAR1", "expected a parquet file"),
-    ],
-)
-def test_files_that_cannot_be_read(name: str, content: bytes, message: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=message):
-        list(open_rows(tmp_path / name).values)
-
-
-def test_what_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="expected a file or folder, found none"):
-        open_rows("missing.csv")
-    (tmp_path / "train.csv").write_text("text\na\n")
-    with pytest.raises(DataError, match=r"expected one file test or .*, found train\.csv; name"):
-        open_rows(tmp_path)
-    assert open_rows(tmp_path, "train").sample
-    for url in ("https://example.org/rows.csv", "s3://bucket/rows"):
-        with pytest.raises(MissingFileError, match="an address, which cannot be read yet"):
-            open_rows(url)
-
-
-def test_a_name_on_the_hub_has_configuration_and_revision(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def load_dataset(*given: Any, **more: Any) -> dict[str, list[str]]:
-        asked.append((*given, more["revision"]))
-        return {"test": ["a text"]}
-
-    monkeypatch.setattr("datasets.load_dataset", load_dataset)
-    for name in ("owner/rows", "owner/rows:de@v1"):
-        assert open_rows(name).sample == ({"text": "a text"},)
-    assert asked == [("owner/rows", None, None), ("owner/rows", "de", "v1")]
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("text\n")
+    for data, message in (
+        ("missing.csv", "expected a file or folder, found none"),
+        (tmp_path / "empty.csv", "expected at least one row, found none"),
+        ([], "data: expected at least one row, found none"),
+        (["a", 3], "data, row 2: expected a text, found int; give texts"),
+        ([{"text": "a"}, {"words": "b"}], "data, row 2: expected an object with the keys text"),
+        ("https://example.org/rows.csv", "an address, which cannot be read yet"),
+        ("s3://bucket/rows", "an address, which cannot be read yet"),
+    ):
+        with pytest.raises(DataError, match=message):
+            open_rows(data)  # type: ignore[arg-type]
 
 
 def rows_of(**columns: list[Any]) -> module.Rows:
     names = list(columns)
     values = [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return module.Rows("here", tuple(values), iter(values))
+    return module.Rows(Table("here", columns_of("here", iter(values))), iter(values))
 
 
 def test_columns_are_found_whatever_they_are_called() -> None:
@@ -153,13 +137,25 @@ def test_columns_are_found_whatever_they_are_called() -> None:
     assert label_column(rows, "rest", is_label) == "rest"
     with pytest.raises(DataError, match="expected a column 'texts', found the columns id, utt"):
         text_columns(rows, ("texts",), None)
-    with pytest.raises(DataError, match="found none among the columns a; name them with --text"):
-        text_columns(rows_of(a=["x"]), (), None)
+    with pytest.raises(UsageError, match="--text-columns: expected one or two different columns"):
+        text_columns(rows, ("id", "rest", "utterance"), None)
+    with pytest.raises(DataError, match="found texts in none, of the columns a; say .*--text-col"):
+        text_columns(rows_of(a=[1]), (), None)
     with pytest.raises(DataError, match="found a, b among the columns a, b, c"):
         label_column(rows_of(a=["0"], b=["1"], c=["2"]), None, is_label)
     pair = rows_of(premise=["a"], hypothesis=["b"], label=[0])
     assert text_columns(pair, (), "label") == ("premise", "hypothesis")
-    with pytest.raises(DataError, match="here, row 5, column a: expected text, found nothing"):
-        texts_of([{"a": "x"}, {"a": None}], ("a",), "here", 4)
-    with pytest.raises(DataError, match="row 1, column a: expected text, found int 3"):
-        texts_of([{"a": 3}], ("a",), "here", 1)
+
+
+def test_rows_need_no_label_and_texts_may_repeat() -> None:
+    assert text_columns(rows_of(words=["go on", "stop it"] * 4), (), None) == ("words",)
+    repeated = rows_of(words=["go on", "stop it"] * 4, intent=["x", "y"] * 4)
+    with pytest.raises(DataError, match="expected a column of texts, .* texts in words or intent"):
+        text_columns(repeated, (), None)
+
+
+def test_a_value_that_is_not_a_text_is_named() -> None:
+    for value, shown in ((None, "nothing"), (3, "int '3'"), ("\ud800", "half a character")):
+        with pytest.raises(DataError, match=f"here, row 5, column a: expected text, found {shown}"):
+            texts_of([{"a": "x"}, {"a": value}], ("a",), "here", 4)
+    assert texts_of([{"a": ""}], ("a",), "here", 1) == [[""]]

@@ -166,7 +166,7 @@ def test_an_object_of_datasets_makes_the_same_cache(
 ) -> None:
     import datasets
 
-    from mixkd.teacher_cache.data.files import read_file
+    from mixkd.shared.data.files import read_file
 
     build(options)
     splits = datasets.DatasetDict()

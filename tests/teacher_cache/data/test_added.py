@@ -100,6 +100,12 @@ def test_two_texts_and_other_names(tmp_path: Path) -> None:
     assert (train.text_a[-1].as_py(), train.text_b[-1].as_py()) == ("one", "two")
 
 
+def test_unlabelled_texts_may_be_lines(folder: Path) -> None:
+    more = write(folder.parent, "texts.txt", "new, and odd\n\neven\n")
+    added = rows(read(folder, unlabelled=(str(more),)))[20:]
+    assert added == [("new, and odd", -1), ("even", -1)]
+
+
 def test_augmented_texts_have_the_labels_of_their_sources(folder: Path) -> None:
     file = write(folder, "aside.tsv", "text\tsource\nodd\t3\neven\t4\n")
     assert rows(read(folder, augmented=(file,)))[20:] == [("odd", 1), ("even", 0)]
@@ -167,7 +173,7 @@ def test_rows_that_cannot_be_added(
     [
         (
             "unlabelled",
-            "absent.tsv: expected a file or folder, found none; check --data and --unl",
+            "absent.tsv: expected a file or folder, found none; check the path for",
         ),
         ("augmented", "absent.tsv: expected a file, found none; check --augmented for a typo"),
     ],

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mixkd.shared.data import text_tables
 from mixkd.shared.errors import DataError, MixkdError, OutputError, UsageError
 from mixkd.shared.metrics import REGRESSION
-from mixkd.teacher_cache.data import text_tables
 from mixkd.teacher_cache.data.load import Data, DataSpec, load
 from mixkd.teacher_cache.options import BuildOptions
 from mixkd.teacher_cache.run import build_cache
@@ -203,9 +203,12 @@ CASES: dict[str, tuple[Make, str]] = {
     ),
     "long name": (
         lambda folder: folder / ("x" * 300),
-        r"a file or folder, found none; check --dat",
+        r"a file or folder, found none; check the p",
     ),
-    "long name of a file": (lambda folder: folder / ("x" * 300 + ".csv"), r"found none; check --d"),
+    "long name of a file": (
+        lambda folder: folder / ("x" * 300 + ".csv"),
+        r"found none; check the p",
+    ),
     "NUL in a name": (lambda folder: folder / "a\0b.csv", r"expected a file or folder, found none"),
     **nested(),
 }

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mixkd.shared.data.files import read_file
 from mixkd.shared.errors import DataError, MixkdError, UsageError
 from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.teacher_cache.data.encode import tokenise
-from mixkd.teacher_cache.data.files import read_file
 from mixkd.teacher_cache.data.load import Data, DataSpec, load
 from tests import miniature
 
@@ -92,7 +92,7 @@ def test_without_validation_a_stratified_tenth_is_held_out_and_said(
 ) -> None:
     lines = [f"text {row}\t{'ab'[row % 10 < 3]}\n" for row in range(100)]
     file = write(tmp_path, "rows.tsv", "text\tlabel\n" + "".join(lines))
-    with caplog.at_level(logging.INFO, "mixkd.teacher_cache"):
+    with caplog.at_level(logging.INFO, "mixkd"):
         data = own(file)
     assert "a stratified tenth of train is held out: 10 of 100 rows" in caplog.text
     assert counts(data, "train") == {0: 63, 1: 27}
@@ -276,10 +276,10 @@ def test_files_that_are_not_what_they_say(tmp_path: Path) -> None:
 
 
 def test_folders_that_do_not_say_what_to_train_on(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a file train with .*found an empty folder"):
+    with pytest.raises(DataError, match=r"files named after splits, .* .*found an empty folder"):
         own(tmp_path)
     write(tmp_path, "notes.txt", "nothing")
-    with pytest.raises(DataError, match=r"a file train with .*found notes.txt"):
+    with pytest.raises(DataError, match=r"files named after splits, .* .*found notes.txt"):
         own(tmp_path)
     write_rows(tmp_path, "tsv")
     write_rows(tmp_path, "csv")
@@ -288,7 +288,7 @@ def test_folders_that_do_not_say_what_to_train_on(tmp_path: Path) -> None:
 
 
 def test_what_is_neither_here_nor_on_the_hub(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"expected a file or folder, found none; check --data"):
+    with pytest.raises(DataError, match=r"expected a file or folder, found none; check the path"):
         own(tmp_path / "missing")
     with pytest.raises(DataError, match=r"owner/missing: expected a data set on the Hub, or .*N"):
         own(Path("owner/missing"))

@@ -9,12 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixkd.shared.data.sources import Column
+from mixkd.shared.data.text_tables import ROWS_AT_ONCE, Lines
 from mixkd.shared.errors import DataError
-from mixkd.teacher_cache.data.sources import Column
-from mixkd.teacher_cache.data.text_tables import ROWS_AT_ONCE, Lines
 
 if TYPE_CHECKING:
-    from mixkd.teacher_cache.data.sources import Chunk
+    from mixkd.shared.data.sources import Chunk
 
 SPACE = re.compile(r"[ \t\r\n]*")
 PER_LINE = "write one object per line, all with the same keys"
@@ -22,12 +22,12 @@ PER_ROW = "write a list of objects, all with the same keys, or one object per li
 CHUNK_TYPES: tuple[type, ...] = (str, int, float, bool)
 
 
-def read_json_lines(file: Path, lines: Lines) -> dict[str, Column]:
+def read_json_lines(file: Path | str, lines: Lines) -> dict[str, Column]:
     """Read one object per line, all with the same keys; blank lines are skipped."""
-    return _columns(file, _parsed(lines), PER_LINE)
+    return columns_of(file, _parsed(lines), PER_LINE)
 
 
-def read_json(file: Path, lines: Lines) -> dict[str, Column]:
+def read_json(file: Path | str, lines: Lines) -> dict[str, Column]:
     """Read an array of objects, an object of columns or of one such array, or lines of objects.
 
     Raises:
@@ -36,17 +36,17 @@ def read_json(file: Path, lines: Lines) -> dict[str, Column]:
     text = lines.read()
     at = _after_space(text, 0)
     if text.startswith("[", at):
-        return _columns(file, _items(text, at), PER_ROW)
+        return columns_of(file, _items(text, at), PER_ROW)
     try:
         whole, end = json.JSONDecoder().raw_decode(text, at)
     except (ValueError, RecursionError):
         whole, end = None, 0
     if not isinstance(whole, dict) or _after_space(text, end) < len(text):
-        return _columns(file, _parsed(text.split("\n")), PER_ROW)
+        return columns_of(file, _parsed(text.split("\n")), PER_ROW)
     lists = {name: value for name, value in whole.items() if isinstance(value, list)}
     rows = {name: value for name, value in lists.items() if value and isinstance(value[0], dict)}
     if len(rows) == 1:  # "data", beside a version or a licence
-        return _columns(file, iter(next(iter(rows.values()))), PER_ROW)
+        return columns_of(file, iter(next(iter(rows.values()))), PER_ROW)
     if len(rows) > 1:
         raise DataError(
             file,
@@ -57,11 +57,11 @@ def read_json(file: Path, lines: Lines) -> dict[str, Column]:
     if lists and lists.keys() == whole.keys() and len({*map(len, lists.values())}) == 1:
         count = len(next(iter(lists.values())))
         return {name: Column(count, [_chunk(value)].copy) for name, value in lists.items()}
-    return _columns(file, iter([whole]), PER_ROW)
+    return columns_of(file, iter([whole]), PER_ROW)
 
 
-def _columns(file: Path, rows: Iterator[object], do: str) -> dict[str, Column]:
-    """Turn rows into columns, batch by batch."""
+def columns_of(file: Path | str, rows: Iterator[object], do: str = PER_ROW) -> dict[str, Column]:
+    """Turn rows, all with the same keys, into columns, batch by batch."""
     chunks: dict[str, list[Chunk]] = {}
     count = 0
     while batch := list(islice(rows, ROWS_AT_ONCE)):
@@ -77,7 +77,7 @@ def _columns(file: Path, rows: Iterator[object], do: str) -> dict[str, Column]:
 
 
 def _checked(
-    file: Path, row: object, keys: dict[str, Any], number: int, do: str
+    file: Path | str, row: object, keys: dict[str, Any], number: int, do: str
 ) -> dict[str, object]:
     if isinstance(row, dict) and row.keys() == keys.keys():
         return row

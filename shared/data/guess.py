@@ -7,11 +7,10 @@ The rows of a sample decide: most texts differ, most labels repeat, and an id do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from mixkd.teacher_cache.data.sources import Column, Table, python_values
+from mixkd.shared.data.sources import Column, Table
 
 SAMPLE_ROWS = 2**14
 COLUMNS_LIMIT = 200  # of a table that is looked at
@@ -54,10 +53,10 @@ def _kind(name: str, column: Column, is_named: bool) -> str:
     if name.casefold() in IDS or name.casefold().endswith("_id"):
         return OTHER
     try:
-        sample = _sample(column)
+        sample = islice(column, SAMPLE_ROWS)
+        values = [value for value in sample if value not in (None, "")]
     except Exception:  # of any library: images, times that Python does not have
         return OTHER
-    values = [value for value in sample if value not in (None, "")]
     if not values:
         return OTHER
     if all(isinstance(value, list) for value in values):
@@ -76,16 +75,6 @@ def _kind(name: str, column: Column, is_named: bool) -> str:
         return LABEL
     of_words = sum(" " in text.strip() or not text.isascii() for text in texts)
     return TEXT if of_words > len(texts) / 10 else ONE_WORD
-
-
-def _sample(column: Column) -> Sequence[object]:
-    rows: list[object] = []
-    for chunk in column.chunks():
-        part = chunk[: SAMPLE_ROWS - len(rows)]
-        rows += python_values(part)
-        if len(rows) >= SAMPLE_ROWS:
-            break
-    return rows
 
 
 def _is_decimal(value: str | float) -> bool:

@@ -7,6 +7,7 @@ whatever a library makes of it, is a `DataError`.
 from __future__ import annotations
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -14,14 +15,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from mixkd.shared import files
+from mixkd.shared.data.arrow_tables import read_arrow, read_parquet
+from mixkd.shared.data.json_tables import read_json, read_json_lines
+from mixkd.shared.data.sources import Table, readable
+from mixkd.shared.data.text_tables import Lines, read_csv, read_lines, read_tsv
 from mixkd.shared.errors import DataError, MissingFileError, UnsafeFileError
-from mixkd.teacher_cache.data.arrow_tables import read_arrow, read_parquet
-from mixkd.teacher_cache.data.json_tables import read_json, read_json_lines
-from mixkd.teacher_cache.data.sources import Table, readable
-from mixkd.teacher_cache.data.text_tables import Lines, read_csv, read_tsv
 
 
 def read_file(file: Path) -> Table:
@@ -48,6 +49,23 @@ def read_file(file: Path) -> Table:
             return ARROW_READERS[extension](file, descriptor)
         with _unpacked(descriptor, packing) as stream:
             return Table(str(file), TEXT_READERS[extension](file, Lines(file, stream)))
+
+
+def read_stream(where: str, stream: BinaryIO) -> Table:
+    """Read a table of text from a stream: JSON, tsv or csv, by its first line.
+
+    Raises:
+        DataError: As `read_file` does.
+    """
+    data = stream.read()
+    start = data.removeprefix(codecs.BOM_UTF8).lstrip(b" \r\n")
+    extension = ".csv"
+    if start.startswith((b"{", b"[")):
+        extension = ".json"
+    elif b"\t" in start.partition(b"\n")[0]:
+        extension = ".tsv"
+    with readable(where, expected=f"rows of {extension[1:]}", do="correct them"):
+        return Table(where, TEXT_READERS[extension](where, Lines(where, io.BytesIO(data))))
 
 
 def extensions(file: Path) -> tuple[str, str]:
@@ -108,6 +126,7 @@ def _zstandard(stream: Any) -> Any:
     return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd"))
 
 
+TEXTS = ".txt"
 PACKINGS: dict[str, Callable[[Any], Any]] = {
     "": lambda stream: stream,
     ".gz": gzip.open,
@@ -120,6 +139,7 @@ TEXT_READERS = {
     ".csv": read_csv,
     ".json": read_json,
     ".jsonl": read_json_lines,
+    TEXTS: read_lines,
 }
 ARROW_READERS = {".parquet": read_parquet, ".arrow": read_arrow}
 EXTENSIONS = (*TEXT_READERS, *ARROW_READERS)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     Chunk: TypeAlias = pa.Array | list[object]
 
 About = dict[str, str | int | float | bool]
+Row = dict[str, object]
 SHOWN = 20  # columns in a message
+SLICE_ROWS = 1024  # that are Python's values at a time
 
 
 @contextmanager
@@ -44,7 +46,8 @@ class Column(Sequence[object]):
     """One column's values, in chunks that are decoded when they are first asked for.
 
     As a sequence it gives Python's values, equal strings as one object: right for labels. Texts
-    are read from `chunks`, so that they stay in Arrow's buffers.
+    are read from `chunks`, so that they stay in Arrow's buffers. An iteration reads a chunk at a
+    time, and makes a slice of it Python's.
     """
 
     def __init__(self, rows: int, read: Callable[[], Iterable[Chunk]]) -> None:
@@ -56,10 +59,20 @@ class Column(Sequence[object]):
 
     def chunks(self) -> list[Chunk]:
         """Decode the column; what that raises for a broken one depends on its library."""
-        chunks = list(self._read())
-        if (values := sum(map(len, chunks))) != len(self):
-            raise ValueError(f"{values} values in {len(self)} rows")
-        return chunks
+        return list(self._counted())
+
+    def _counted(self) -> Iterator[Chunk]:
+        count = 0
+        for chunk in self._read():
+            count += len(chunk)
+            yield chunk
+        if count != len(self):
+            raise ValueError(f"{count} values in {len(self)} rows")
+
+    def __iter__(self) -> Iterator[object]:
+        for chunk in self._counted():
+            for first in range(0, len(chunk), SLICE_ROWS):
+                yield from python_values(chunk[first : first + SLICE_ROWS])
 
     @cached_property
     def _values(self) -> list[object]:
@@ -128,6 +141,32 @@ class Table:
         self.check_has(name, option)
         with self._decoding(name, option):
             return self.columns[name].chunks()
+
+    def rows(self) -> Iterator[Row]:
+        """Give the rows one after the other.
+
+        Raises:
+            DataError: If a column's values cannot be decoded.
+        """
+        for row in zip(*map(self._values, self.columns), strict=True):
+            yield dict(zip(self.columns, row, strict=True))
+
+    def _values(self, name: str) -> Iterator[object]:
+        where = f"{self.where}, column {name}"
+        do = "correct or remove them"
+        with readable(where, expected="values that can be decoded", do=do):
+            yield from self.columns[name]
+
+    def check_has_rows(self) -> None:
+        """Refuse an empty table.
+
+        Raises:
+            DataError: Naming it.
+        """
+        if not len(self):
+            raise DataError(
+                self.where, expected="at least one row", found="none", do="add rows or remove it"
+            )
 
     def check_has(self, name: str, option: str) -> None:
         """Refuse a missing column.

@@ -5,23 +5,30 @@ The library is imported only where there is such an object.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from mixkd.shared.data.named_splits import Splits
+from mixkd.shared.data.sources import About, Column, Source, Table, readable
 from mixkd.shared.errors import UsageError
-from mixkd.teacher_cache.data.named_splits import Wanted
-from mixkd.teacher_cache.data.sources import About, Column, Source, Table, readable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import datasets
 
-    from mixkd.teacher_cache.data.sources import Chunk
+    from mixkd.shared.data.sources import Chunk
 
     AnyData: TypeAlias = str | Path | datasets.Dataset | datasets.DatasetDict
 
 UNVERSIONED = "0.0.0"  # what the library says where nobody gave a version
+
+
+def is_object(data: object) -> bool:
+    """Say whether it is a `Dataset` or `DatasetDict`: not before the library is loaded."""
+    library = sys.modules.get("datasets")
+    return library is not None and isinstance(data, library.Dataset | library.DatasetDict)
 
 
 def check_object(data: object) -> None:
@@ -30,9 +37,7 @@ def check_object(data: object) -> None:
     Raises:
         UsageError: Naming the type.
     """
-    import datasets
-
-    if not isinstance(data, datasets.Dataset | datasets.DatasetDict):
+    if not is_object(data):
         raise UsageError(
             "--data",
             expected="a folder, a file, a name on the Hub, or a Dataset or DatasetDict",
@@ -41,8 +46,8 @@ def check_object(data: object) -> None:
         )
 
 
-def read_object(data: datasets.Dataset | datasets.DatasetDict, name: str, wanted: Wanted) -> Source:
-    """Read a `Dataset` of training rows, or the splits of a `DatasetDict`.
+def read_object(data: datasets.Dataset | datasets.DatasetDict, name: str, wanted: Splits) -> Source:
+    """Read a `Dataset`, or the splits of a `DatasetDict`.
 
     Args:
         name: What to call it where it has no name of its own.
@@ -60,10 +65,13 @@ def read_object(data: datasets.Dataset | datasets.DatasetDict, name: str, wanted
         "data_license": getattr(info, "license", None),
     }
     about: About = {"data": name, **{key: str(value) for key, value in described.items() if value}}
-    return source_of(splits, name, about, wanted)
+    if splits is data:
+        return source_of(data, name, about, wanted)
+    wanted.choose(name, None)
+    return Source({"train": _table(splits["train"], f"{name}, train")}, about=about, published=True)
 
 
-def read_saved(folder: Path, about: About, wanted: Wanted) -> Source:
+def read_saved(folder: Path, about: About, wanted: Splits) -> Source:
     """Read what `save_to_disk` of `datasets` wrote, a `Dataset` or a `DatasetDict`.
 
     Raises:
@@ -79,7 +87,7 @@ def read_saved(folder: Path, about: About, wanted: Wanted) -> Source:
 
 
 def source_of(
-    splits: dict[Any, datasets.Dataset], where: str, about: About, wanted: Wanted
+    splits: dict[Any, datasets.Dataset], where: str, about: About, wanted: Splits
 ) -> Source:
     """Take the splits that are wanted; others, such as GLUE's test, have no labels.
 

@@ -1,4 +1,4 @@
-"""Tables of delimited text, with the standard library's reader: tsv without quoting, csv with it.
+"""Tables of text: tsv without quoting and csv with it, by the standard library; lines of texts.
 
 Rows become Arrow's arrays in batches, so that a large file never exists as Python's objects. Every
 value stays the text that it is: "NA", "None" and "007" are nothing else.
@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixkd.shared.data.sources import SHOWN, Column
 from mixkd.shared.errors import DataError
-from mixkd.teacher_cache.data.sources import SHOWN, Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +26,7 @@ CORRECT = "correct it; tsv is read without quoting, csv with double quotes"
 class Lines:
     """The lines of a stream of UTF-8, cut at line feeds only: texts may hold other separators."""
 
-    def __init__(self, file: Path, stream: Any) -> None:
+    def __init__(self, file: Path | str, stream: Any) -> None:
         self._file = file
         self._stream = stream
 
@@ -58,28 +58,24 @@ class Lines:
             ) from None
 
 
-def read_tsv(file: Path, lines: Lines) -> dict[str, Column]:
+def read_tsv(file: Path | str, lines: Lines) -> dict[str, Column]:
     """Read tab-separated values without quoting."""
     return _read_delimited(file, csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
-def read_csv(file: Path, lines: Lines) -> dict[str, Column]:
+def read_csv(file: Path | str, lines: Lines) -> dict[str, Column]:
     """Read comma-separated values with double quotes."""
     return _read_delimited(file, csv.reader(lines, strict=True))
 
 
-def _read_delimited(file: Path, reader: Any) -> dict[str, Column]:
+def _read_delimited(file: Path | str, reader: Any) -> dict[str, Column]:
     """Read a header and rows; blank lines are skipped."""
     csv.field_size_limit(FIELD_LIMIT_CHARACTERS)
     rows = (row for row in reader if row)
     try:
         header: list[str] = next(rows, [])
         check_names(file, header)
-        chunks: list[list[pa.Array]] = [[] for _ in header]
-        count = 0
-        while batch := list(islice(rows, ROWS_AT_ONCE)):
-            _add(file, header, chunks, batch, count)
-            count += len(batch)
+        return _columns(file, header, rows)
     except csv.Error as error:
         raise DataError(
             f"{file}, line {reader.line_num}",
@@ -87,11 +83,29 @@ def _read_delimited(file: Path, reader: Any) -> dict[str, Column]:
             found=str(error).split(" - ")[0],
             do=CORRECT,
         ) from None
+
+
+def read_lines(file: Path | str, lines: Lines) -> dict[str, Column]:
+    """Read a text per line, as the column `text`; blank lines are skipped."""
+    return _columns(file, ["text"], ([line.rstrip("\r\n")] for line in lines if line.strip()))
+
+
+def _columns(file: Path | str, header: list[str], rows: Iterator[list[str]]) -> dict[str, Column]:
+    """Turn rows into columns, batch by batch."""
+    chunks: list[list[pa.Array]] = [[] for _ in header]
+    count = 0
+    while batch := list(islice(rows, ROWS_AT_ONCE)):
+        _add(file, header, chunks, batch, count)
+        count += len(batch)
     return {name: Column(count, chunks[at].copy) for at, name in enumerate(header)}
 
 
 def _add(
-    file: Path, header: list[str], chunks: list[list[pa.Array]], rows: list[list[str]], count: int
+    file: Path | str,
+    header: list[str],
+    chunks: list[list[pa.Array]],
+    rows: list[list[str]],
+    count: int,
 ) -> None:
     """Add rows, of which the first is number `count`, to each column's chunks."""
     import pyarrow as pa
@@ -108,7 +122,7 @@ def _add(
         column.append(pa.array(values, pa.string()))
 
 
-def check_names(file: Path, names: list[str]) -> None:
+def check_names(file: Path | str, names: list[str]) -> None:
     """Refuse a header that has a name twice.
 
     Raises:

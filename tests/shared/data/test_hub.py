@@ -10,12 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from mixkd.shared.data import read
+from mixkd.shared.data.hub import HubName, read_hub
+from mixkd.shared.data.named_splits import Wanted
 from mixkd.shared.errors import DataError
 from mixkd.shared.metrics import REGRESSION
 from mixkd.teacher_cache.data import load as data_module
-from mixkd.teacher_cache.data.hub import HubName, read_hub
 from mixkd.teacher_cache.data.load import DataSpec
-from mixkd.teacher_cache.data.named_splits import Wanted
 
 datasets = pytest.importorskip("datasets")
 LABEL = datasets.ClassLabel(names=["no", "yes"])
@@ -38,7 +39,7 @@ PAIRS: list[dict[str, object]] = [
 
 def loaded(monkeypatch: pytest.MonkeyPatch, folder: Path, **more: object) -> data_module.Data:
     """As if the folder were a name on the Hub, which is all that it is to the library."""
-    monkeypatch.setattr(data_module, "read_path", lambda path, wanted: _hub(str(path), wanted))
+    monkeypatch.setattr(read, "read_path", lambda path, wanted: _hub(str(path), wanted))
     return data_module.load(DataSpec(task="mood", data=str(folder), **more))  # type: ignore[arg-type]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import mmap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixkd.teacher_cache.data.sources import Column, Table
-from mixkd.teacher_cache.data.text_tables import check_names
+from mixkd.shared.data.sources import Column, Table
+from mixkd.shared.data.text_tables import check_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,7 +18,7 @@ FEATURES = b"huggingface"  # what `datasets` notes of its features, in the schem
 
 
 def read_parquet(file: Path, descriptor: int) -> Table:
-    """Read the names of the columns; each is decoded when it is asked for."""
+    """Read the names of the columns; each is decoded when it is asked for, by groups of rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -29,7 +30,11 @@ def read_parquet(file: Path, descriptor: int) -> Table:
     check_names(file, names)
 
     def column(name: str) -> Column:
-        return Column(count, lambda: rows.read(columns=[name])[name].chunks)
+        def read() -> Iterator[pa.Array]:
+            for group in range(rows.num_row_groups):
+                yield from rows.read_row_group(group, columns=[name])[name].chunks
+
+        return Column(count, read)
 
     columns = {name: column(name) for name in names}
     return Table(str(file), columns, class_names(rows.schema_arrow))

@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mixkd.shared.data.named_splits import Splits
+from mixkd.shared.data.objects import source_of
+from mixkd.shared.data.sources import About, Source
 from mixkd.shared.errors import DataError
 from mixkd.shared.models.quietly import first_line
-from mixkd.teacher_cache.data.named_splits import Wanted
-from mixkd.teacher_cache.data.objects import source_of
-from mixkd.teacher_cache.data.sources import About, Source
 
 if TYPE_CHECKING:
     import datasets
@@ -60,8 +60,8 @@ class HubName:
         return f"{configured} @ {self.revision}" if self.revision else configured
 
 
-def read_hub(hub: HubName, wanted: Wanted) -> Source:
-    """Read the train and validation splits of a data set.
+def read_hub(hub: HubName, wanted: Splits) -> Source:
+    """Read the wanted splits of a data set.
 
     Raises:
         DataError: If there is no such data set, it cannot be reached, or a split is missing.

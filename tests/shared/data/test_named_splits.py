@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from mixkd.shared.data.named_splits import OneSplit, Wanted
+from mixkd.shared.data.read import read_source
 from mixkd.shared.errors import DataError, UsageError
 from mixkd.teacher_cache.data.load import Data, DataSpec, load
-from mixkd.teacher_cache.data.named_splits import Wanted
 from mixkd.teacher_cache.finetune import FinetuneOptions
 from mixkd.teacher_cache.options import BuildOptions
 
@@ -47,7 +48,7 @@ def test_a_test_split_is_never_left_out_without_a_word(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Any
 ) -> None:
     data = make(tmp_path / "data", "train", "test")
-    with caplog.at_level(logging.INFO, "mixkd.teacher_cache"):
+    with caplog.at_level(logging.INFO, "mixkd"):
         assert sizes(own(data)) == {"train": 26, "validation": 4}
     assert "splits used: train; left out: test" in caplog.text
     assert "test is not used, neither to choose a teacher or student nor to score" in caplog.text
@@ -93,7 +94,7 @@ def test_a_file_of_any_name_may_be_a_split(tmp_path: Path) -> None:
 
 def test_without_a_train_file_the_option_is_named(tmp_path: Path) -> None:
     data = folder(tmp_path / "data", "test", "extra")
-    with pytest.raises(DataError, match=r"a file train .* or train on extra with --train-split"):
+    with pytest.raises(DataError, match=r"a split train, found extra, test; .* --train-split"):
         own(data)
     assert sizes(own(data, train_split="test")) == {"train": 6, "validation": 2}
 
@@ -113,6 +114,41 @@ def test_names_that_a_cache_cannot_have_are_respelled(
     names: tuple[str, ...], expected: list[str]
 ) -> None:
     assert list(Wanted(validation=names).choose("data", ["train", *names])) == expected
+
+
+@pytest.mark.parametrize("make", [folder, in_memory])
+def test_one_split_is_the_named_one_or_the_first_that_tests(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Any
+) -> None:
+    data = make(tmp_path / "data", *SIZES)
+
+    def rows(data: Any, name: str | None = None) -> int:
+        (table,) = read_source(data, OneSplit(name)).tables.values()
+        return len(table)
+
+    with caplog.at_level(logging.INFO, "mixkd"):
+        assert rows(data) == SIZES["test"]
+    assert "split used: test; left out: train, " in caplog.text
+    assert rows(data, "extra") == SIZES["extra"]
+    for name, message in (("fold", "split fold, found"), (None, "split test or .*, found train")):
+        with pytest.raises(DataError, match=rf"expected a {message}.*; choose one with --split"):
+            rows(make(tmp_path / str(name), "train"), name)
+
+
+def test_data_of_one_table_have_no_splits_to_choose_from(tmp_path: Path) -> None:
+    train = in_memory(tmp_path, "train")["train"]
+    train.save_to_disk(tmp_path / "saved")
+    files = folder(tmp_path / "data", "train", "test")
+    (files / "train.csv").rename(files / "a.csv")
+    (files / "test.csv").rename(files / "b.csv")
+    for data, count in (
+        (train, 30),
+        (tmp_path / "saved", 30),
+        (files / "a.csv", 30),
+        (files, 38),
+    ):
+        (table,) = read_source(data, OneSplit("test")).tables.values()
+        assert len(table) == count
 
 
 @pytest.mark.parametrize("names", [("train",), ("test", "test"), ("",)])

@@ -57,7 +57,7 @@ def test_named_classes_are_kept_and_splits_are_told(
     given = datasets.DatasetDict(
         train=train, test=split([-1] * 30, label), validation=validation, unsupervised=train
     )
-    with caplog.at_level(logging.INFO, "mixkd.teacher_cache"):
+    with caplog.at_level(logging.INFO, "mixkd"):
         data = own(given)
     assert "splits used: train, validation; left out: test, unsupervised" in caplog.text
     assert data.label_names == NAMES and data.problem_type == CLASSIFICATION

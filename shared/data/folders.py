@@ -10,21 +10,23 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Collection
 from itertools import islice
 from pathlib import Path
 
-from mixkd.shared.errors import DataError
-from mixkd.teacher_cache.data.files import (
+from mixkd.shared.data.files import (
     EXTENSIONS,
+    TEXTS,
     extensions,
     is_table,
     read_file,
     read_text,
     stem_of,
 )
-from mixkd.teacher_cache.data.named_splits import TESTS, VALIDATIONS, Wanted
-from mixkd.teacher_cache.data.objects import read_saved
-from mixkd.teacher_cache.data.sources import About, Column, Source, Table, readable
+from mixkd.shared.data.named_splits import TESTS, VALIDATIONS, Splits
+from mixkd.shared.data.objects import read_saved
+from mixkd.shared.data.sources import About, Column, Source, Table, readable
+from mixkd.shared.errors import DataError
 
 log = logging.getLogger(__name__)
 LABEL_NAMES_FILE = "label_names.txt"
@@ -36,34 +38,31 @@ PART = re.compile(r"[-_. ]?(part[-_. ]?)?\d+([-_.]of[-_.]\d+)?$")
 FILES_LIMIT = 10_000
 
 
-def read_path(path: Path, wanted: Wanted) -> Source:
-    """Read a folder of `train.*` and validation files, or a single file of training rows.
+def read_path(path: Path, wanted: Splits) -> Source:
+    """Read the wanted splits of a folder, or a single file.
 
     Raises:
-        DataError: If there is no file of training rows, or files that contradict each other.
+        DataError: If a split has no file, or files that contradict each other.
     """
     if not path.is_dir():
-        if wanted.train or wanted.validation:
-            wanted.choose(path, ["train"])
+        wanted.choose(path, None)
         return Source({"train": read_file(path)}, about=_about(path))
     with readable(path, expected="a folder that can be listed", do="check its permissions"):
         # Pipes and links to nowhere are listed too: they are named when they are to be read.
         files = _listed(path)
     if any(path.joinpath(name).is_file() for name in SAVED):
         return read_saved(path, _about(path), wanted)
-    splits = _splits(path, files, wanted)
-    if not splits or (wanted.train is None and "train" not in splits):
-        raise _no_train(path, splits, files)
-    chosen = wanted.choose(path, splits)
-    if not wanted.validation:
-        chosen = {
-            "validation" if own in VALIDATIONS and own not in wanted.usual else name: own
-            for name, own in chosen.items()
-        }
+    splits = _splits(path, files, wanted.named)
+    parts = splits or {"train": _alike(path, files)}
+    chosen = wanted.choose(path, splits or None)
+    chosen = {
+        "validation" if own in VALIDATIONS and own not in wanted.named else name: own
+        for name, own in chosen.items()
+    }
     names = path / LABEL_NAMES_FILE
     lines = read_text(names).splitlines() if os.path.lexists(names) else ()
     label_names = tuple(line.strip() for line in lines if line.strip())
-    tables = {name: _read(path, own, splits[own]) for name, own in chosen.items()}
+    tables = {name: _read(path, own, parts[own]) for name, own in chosen.items()}
     return Source(tables, label_names, about=_about(path))
 
 
@@ -81,30 +80,47 @@ def _listed(folder: Path) -> list[Path]:
     return [file for file in islice(files, FILES_LIMIT) if not file.name.startswith(".")]
 
 
-def _splits(folder: Path, files: list[Path], wanted: Wanted) -> dict[str, list[Path]]:
-    """Sort the files that are tables into splits, train first.
-
-    Where no name says so, all files of one format are training rows, as for `load_dataset`.
-    """
+def _splits(folder: Path, files: list[Path], named: Collection[str]) -> dict[str, list[Path]]:
+    """Sort the files that are tables into splits, train first; none where no name says so."""
     found: dict[str, list[Path]] = {}
     beside = [file for file in files if file.parent == folder]
     if any(_split_of(file) == "train" for file in beside):
         files = beside  # what lies in folders below is something else, such as raw data
-    tables = [file for file in files if is_table(file)]
+    tables = _tables(files)
     for file in files:
         own = _split_of(file) if file.parent == folder else _split_of(file, file.parent.name)
         if own and (file in tables or (file.parent == folder and _bare(file) in SPLITS)):
             found.setdefault(own, []).append(file)
     others = {stem_of(file): [file] for file in tables if _split_of(file, file.parent.name) is None}
-    if found or others.keys() & {wanted.train, *wanted.validation}:
+    if found or others.keys() & {*named}:
         found = {**others, **found}  # under their own names
-    elif len({extensions(file) for file in tables}) == 1:
-        log.info(
-            "%s: no file is named after a split, so all are training rows: %s",
-            *(folder, ", ".join(file.name for file in tables[:8])),
-        )
-        found = {"train": tables}
     return dict(sorted(found.items(), key=lambda item: item[0] != "train"))
+
+
+def _alike(folder: Path, files: list[Path]) -> list[Path]:
+    """Take all files of one format as one table, as `load_dataset` does.
+
+    Raises:
+        DataError: If there are none, or some of several formats.
+    """
+    tables = _tables(files)
+    if len({extensions(file) for file in tables}) != 1:
+        raise DataError(
+            folder,
+            expected=f"files named after splits, such as train.csv ({', '.join(EXTENSIONS)})",
+            found=", ".join(file.name for file in files[:8]) or "an empty folder",
+            do="rename the files, or name one with --data",
+        )
+    log.info(
+        "%s: no file is named after a split, so all are rows of one: %s",
+        *(folder, ", ".join(file.name for file in tables[:8])),
+    )
+    return tables
+
+
+def _tables(files: list[Path]) -> list[Path]:
+    """Leave out what is not a table by its name: a text file may hold anything, such as notes."""
+    return [file for file in files if is_table(file) and extensions(file)[0] != TEXTS]
 
 
 def _bare(file: Path) -> str:
@@ -156,14 +172,3 @@ def _read(folder: Path, split: str, files: list[Path]) -> Table:
     columns = {name: column(name) for name in tables[0].columns}
     where = f"{folder}, {split} ({len(files)} files from {first.name} on)"
     return Table(where, columns, tables[0].class_names)
-
-
-def _no_train(folder: Path, splits: dict[str, list[Path]], files: list[Path]) -> DataError:
-    names = ", ".join(file.name for file in files[:8]) or "an empty folder"
-    return DataError(
-        folder,
-        expected=f"a file train with one of {', '.join(EXTENSIONS)}",
-        found=names,
-        do="rename the file of training rows, or name it with --data"
-        + (f"; or train on {next(iter(splits))} with --train-split" if splits else ""),
-    )

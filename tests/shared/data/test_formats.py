@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mixkd.shared.data import sources
+from mixkd.shared.data.files import read_file
+from mixkd.shared.data.named_splits import OneSplit
+from mixkd.shared.data.read import read_source
 from mixkd.shared.errors import DataError
 from mixkd.teacher_cache.data.load import Data, DataSpec, load
 
@@ -163,6 +168,55 @@ def test_broken_packings_are_named_in_one_line(tmp_path: Path, packing: str) -> 
         (tmp_path / f"rows.csv{packing}").write_bytes(data)
         with pytest.raises(DataError, match=r"rows.csv\.\w+: expected a csv file, found .*write"):
             own(tmp_path / f"rows.csv{packing}")
+
+
+def test_a_text_per_line(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text('a, b\n\n \nc\r\n"d\u2028e"', encoding="utf-8")
+    table = read_file(tmp_path / "texts.txt")
+    assert list(table.rows()) == [{"text": "a, b"}, {"text": "c"}, {"text": '"d\u2028e"'}]
+    for name in ("test.csv", "train.txt"):
+        (tmp_path / name).write_text("text\nfirst\nsecond\n", encoding="utf-8")
+    chosen = {split: read_source(tmp_path, OneSplit(split)).tables for split in ("test", "train")}
+    assert [len(tables[split]) for split, tables in chosen.items()] == [2, 3]
+
+
+def test_notes_beside_rows_are_not_rows(tmp_path: Path, expected: dict[str, str]) -> None:
+    (tmp_path / "rows.csv").write_text(CSV, encoding="utf-8")
+    (tmp_path / "notes.txt").write_text("about\n", encoding="utf-8")
+    assert own(tmp_path).texts_sha256() == expected
+
+
+def test_rows_one_after_the_other_are_the_values_of_the_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "SLICE_ROWS", 7)
+    for name in ("rows.csv", "array.json", "rows.parquet"):
+        if name == "rows.parquet":
+            pq.write_table(pa.table(COLUMNS), tmp_path / name)
+        else:
+            (tmp_path / name).write_text(TEXTS[name], encoding="utf-8")
+        assert list(read_file(tmp_path / name).rows()) == ROWS
+
+
+def test_rows_are_decoded_as_they_are_asked_for() -> None:
+    def read() -> Iterator[list[object]]:
+        yield ["a", "b"]
+        raise ValueError("a broken part")
+
+    rows = sources.Table("here", {"text": sources.Column(4, read)}).rows()
+    assert [next(rows), next(rows)] == [{"text": "a"}, {"text": "b"}]
+    with pytest.raises(DataError, match=r"here, column text: .* found ValueError: a broken part"):
+        next(rows)
+    few = sources.Table("here", {"text": sources.Column(3, lambda: [["a", "b"]])})
+    with pytest.raises(DataError, match=r"found ValueError: 2 values in 3 rows"):
+        list(few.rows())
+
+
+def test_a_column_that_cannot_be_decoded_is_named_where_rows_are_read(tmp_path: Path) -> None:
+    distant = pa.array([2**62], pa.timestamp("us"))
+    pq.write_table(pa.table({"text": ["a"], "when": distant}), tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=r"rows.parquet, column when: expected values that can be"):
+        list(read_file(tmp_path / "rows.parquet").rows())
 
 
 def test_what_is_not_read_says_what_is(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_one_reading_is_taken_and_said(
     label: str,
 ) -> None:
     path = table(tmp_path, **columns)
-    with caplog.at_level(logging.INFO, "mixkd.teacher_cache"):
+    with caplog.at_level(logging.INFO, "mixkd"):
         data = own(path)
     assert said(caplog) == f"{path}: text column: {text}; label column: {label}"
     found = own(path, text_columns=(text,), label_column=label)
@@ -68,7 +68,7 @@ def test_one_reading_is_taken_and_said(
 
 def test_two_texts_are_said_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = table(tmp_path, premise=TEXTS, hypothesis=TEXTS, verdict=INTENTS)
-    with caplog.at_level(logging.INFO, "mixkd.teacher_cache"):
+    with caplog.at_level(logging.INFO, "mixkd"):
         own(path)
     assert said(caplog).endswith("text columns: premise, hypothesis; label column: verdict")
 

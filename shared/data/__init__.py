@@ -1,0 +1,1 @@
+"""Tables of rows: from what `--data` names to columns and splits."""
