@@ -66,7 +66,7 @@ TASKS = (
     Task("banking77", "sentence", validation=1000),
     Task("snli", "sentence1,sentence2"),
 )
-SIZES = {6: Size(2000, 3, 800, 6), 12: Size(1000, 3, 300, 4)}  # by the encoder's layers
+SIZES = {6: Size(2000, 3, 500, 4), 12: Size(1000, 3, 300, 4)}  # by the encoder's layers
 
 
 def main() -> None:
