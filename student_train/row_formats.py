@@ -109,10 +109,13 @@ def parquet_class_names(path: Path) -> dict[str, tuple[str, ...]]:
 
     noted = (pq.read_schema(path).metadata or {}).get(b"huggingface", b"{}")
     features = json.loads(noted).get("info", {}).get("features", {})
+    labels = {
+        name: feature.get("feature", feature) for name, feature in features.items() if feature
+    }  # of a list of labels, what it is a list of
     return {
-        name: tuple(map(str, feature["names"]))
-        for name, feature in features.items()
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        name: tuple(map(str, label["names"]))
+        for name, label in labels.items()
+        if isinstance(label, dict) and label.get("_type") == "ClassLabel"
     }
 
 

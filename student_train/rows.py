@@ -177,9 +177,9 @@ def _of_object(data: Any, split: str | None, where: str = "data") -> Rows:
         return _of_object(data[chosen], None, f"{where}, split {chosen}")
     features = getattr(data, "features", None) or {}
     class_names = {
-        name: tuple(feature.names)
+        name: tuple(label.names)
         for name, feature in features.items()
-        if type(feature).__name__ == "ClassLabel"
+        if type(label := getattr(feature, "feature", feature)).__name__ == "ClassLabel"
     }
     rows: Iterator[Row] = ({"text": row} if isinstance(row, str) else row for row in data)
     return _rows(where, rows, class_names=class_names)
