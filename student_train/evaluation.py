@@ -33,8 +33,8 @@ from mixkd.student_train.evaluation_result import (
 )
 from mixkd.student_train.known_labels import KnownLabels
 from mixkd.student_train.row_columns import label_column as choose_label
+from mixkd.student_train.row_columns import labels_of, texts_of
 from mixkd.student_train.row_columns import text_columns as choose_texts
-from mixkd.student_train.row_columns import texts_of
 from mixkd.student_train.rows import AnyRows, Rows, open_rows
 from mixkd.student_train.speed import measure
 
@@ -124,7 +124,7 @@ def _of_rows(
     label = choose_label(rows, label_column, is_label)
     columns = choose_texts(rows, text_columns, label)
     table = list(rows.values)
-    values = [row.get(label) for row in table]
+    values = labels_of(table, label, rows.where)
     labels = known.numbers(values, rows.where, label, rows.class_names.get(label, ()))
     return Labelled(rows.where, texts_of(table, columns, rows.where, 1), labels)
 

@@ -316,6 +316,21 @@ def test_a_permuted_teacher_is_told_its_order(place: Path, tmp_path: Path) -> No
         mixkd.build_cache(options)
 
 
+def test_columns_of_0_and_1_are_evaluated_too(place: Path, tmp_path: Path) -> None:
+    wanted = tables()["validation"]
+    rows = [
+        {"text": row["text"], **dict(zip(NAMES, numbers(row["tags"]), strict=True))}
+        for row in wanted
+    ]
+    data = datasets.Dataset.from_list(rows)
+    student, column = place / "students" / "kd", "odd,bright,dull"
+    found = mixkd.evaluate(student, data, label_column=column, device="cpu")
+    assert found.labels.tolist() == [numbers(row["tags"]) for row in wanted]
+    rows[3]["odd"] = 2
+    with pytest.raises(mixkd.errors.DataError, match="row 4, column odd: expected 0 or 1, found 2"):
+        mixkd.evaluate(student, datasets.Dataset.from_list(rows), label_column=column)
+
+
 def test_labels_that_the_model_does_not_know(place: Path) -> None:
     student = place / "students" / "kd"
     for label, message in (

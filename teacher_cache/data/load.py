@@ -29,6 +29,7 @@ from mixkd.teacher_cache.data.added import add_to_train, check_added
 from mixkd.teacher_cache.data.augmented import Originals, read_ids
 from mixkd.teacher_cache.data.columns import TEXT_OPTION, choose_columns, texts
 from mixkd.teacher_cache.data.files import is_table
+from mixkd.teacher_cache.data.flags import with_label_lists
 from mixkd.teacher_cache.data.folders import read_path
 from mixkd.teacher_cache.data.hub import HubName, read_hub
 from mixkd.teacher_cache.data.kept import check_names, kept
@@ -59,7 +60,8 @@ class DataSpec:
             `Dataset` or `DatasetDict` of `datasets`; None is GLUE on the Hub.
         text_columns: One or two; empty takes the task's, or well-known names, or the one column
             that reads as text.
-        label_column: None takes the task's, or `label`, or the one that reads as labels.
+        label_column: None takes the task's, or `label`, or the one that reads as labels. Several,
+            separated by commas, are columns of 0 and 1, one per label.
         label_names: Empty takes the source's own, or the task's, or those that occur.
         subset: The part of the training rows to use, in (0, 1].
         unlabelled: What adds texts without labels to train, each like `data`; "rest" is what
@@ -157,7 +159,7 @@ def load(spec: DataSpec, logits: LogitsSpec | None = None) -> Data:
         DataError: On rows, columns, labels or splits that cannot be used, naming the first.
     """
     task = TASKS.get(spec.task)
-    source, given = take_logits(_read(spec, task), logits)
+    source, given = take_logits(with_label_lists(_read(spec, task), spec.label_column), logits)
     tables = list(source.tables.values())
     train = tables[0]
     _check_rows(tables)

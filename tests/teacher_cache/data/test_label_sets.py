@@ -115,6 +115,45 @@ def test_text_that_looks_like_a_list_may_be_a_name(tmp_path: Path) -> None:
     assert (found.problem_type, found.label_names) == (CLASSIFICATION, ("[no]", "[yes]"))
 
 
+def as_flags(folder: Path, wanted: Tables, cell: Callable[[int], object] = int) -> str:
+    """One column per label, in an order of their own."""
+    for split, rows in wanted.items():
+        with (folder / f"{split}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["odd", "text", "bright", "dull"])
+            for row in rows:
+                bright, dull, odd = map(cell, numbers(row["tags"]))
+                writer.writerow([odd, row["text"], bright, dull])
+    return str(folder)
+
+
+@pytest.mark.parametrize("cell", [int, bool, float])
+def test_several_columns_of_0_and_1_name_the_labels(
+    tmp_path: Path, cell: Callable[[int], object]
+) -> None:
+    wanted = tables(40)
+    found = read(as_flags(tmp_path, wanted, cell), label_column="odd,bright,dull")
+    assert (found.problem_type, found.label_names) == (MULTI_LABEL, ("odd", "bright", "dull"))
+    for split, rows in wanted.items():
+        bright, dull, odd = np.array([numbers(row["tags"]) for row in rows]).T
+        assert found.splits[split].labels.T.tolist() == [
+            odd.tolist(),
+            bright.tolist(),
+            dull.tolist(),
+        ]
+    assert found.splits["train"].text_a.to_pylist() == [row["text"] for row in wanted["train"]]
+
+
+def test_columns_that_are_not_0_and_1_are_named(tmp_path: Path) -> None:
+    data = as_flags(tmp_path, tables(40), lambda tag: 2 * tag)
+    with pytest.raises(
+        DataError, match=r"train.csv, row \d+, column \w+: expected 0 or 1, found '2'"
+    ):
+        read(data, label_column="odd,bright,dull")
+    with pytest.raises(DataError, match="expected a column 'quiet', found the columns odd, text"):
+        read(data, label_column="odd,quiet")
+
+
 @pytest.mark.parametrize(
     ("row", "tags", "message"),
     [
