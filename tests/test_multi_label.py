@@ -176,6 +176,28 @@ def test_students_learn_each_label(place: Path, method: str) -> None:
     ), "transformers takes a sigmoid, too"
 
 
+def test_batches_mix_the_labels_and_leave_out_those_of_unlabelled_rows(place: Path) -> None:
+    cache = cache_of(place)
+    labels = cache.examples("train").labels.astype(np.float32)  # [n, C]
+    rows = {ids.tobytes(): row for row, ids in enumerate(ids_of(cache))}
+    mixed = 0
+    for batch in mixkd.Batches(cache, batch_size=16, pad_id=0):
+        for at, lam in enumerate(batch["lam"].tolist()):
+            left, right = (
+                rows[batch[f"{side}_ids"][at][batch[f"{side}_mask"][at] == 1].numpy().tobytes()]
+                for side in ("left", "right")
+            )
+            expected = lam * labels[left] + (1 - lam) * labels[right]  # [C]
+            np.testing.assert_allclose(batch["targets"][at], expected, atol=1e-6)
+            mixed += left != right
+    assert mixed > 50
+
+
+def ids_of(cache: mixkd.Cache) -> list[Any]:
+    rows = cache.examples("train").input_ids
+    return [rows[row].astype(np.int64) for row in range(len(rows.offsets) - 1)]
+
+
 def test_evaluate_has_a_row_per_label_and_no_confusion(place: Path) -> None:
     data = "films/validation.jsonl"
     out = run(f"train-student evaluate students/kd --data {data} --cache shards/films", place)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn import metrics as plain
 
+from mixkd.shared import multi_label
 from mixkd.shared.metrics import CLASSIFICATION, MULTI_LABEL, REGRESSION, metric_names, metrics
 
 
@@ -78,6 +81,22 @@ def test_multi_label(labels_per_row: float) -> None:
     assert found["macro_f1"] == pytest.approx(macro, abs=1e-12)
     precision = plain.average_precision_score(labels, logits, average="macro")
     assert found["mean_average_precision"] == pytest.approx(precision, abs=1e-12)
+
+
+def test_many_labels_take_no_longer_than_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache may have 65,536: what is computed in parts is what scikit-learn computes."""
+    choose = np.random.default_rng(3)
+    labels = (choose.random((30, 65_536)) < 0.05).astype(np.int8)  # [n, C]
+    logits = choose.normal(size=labels.shape).astype(np.float32).round(1)
+    begin = time.process_time()
+    found = metrics(logits, labels, MULTI_LABEL)
+    assert time.process_time() - begin < 10
+    some = np.flatnonzero(labels.sum(axis=0))[:300]
+    monkeypatch.setattr(multi_label, "NUMBERS_AT_ONCE", 70)  # two labels at a time
+    few = metrics(logits[:, some], labels[:, some], MULTI_LABEL)["mean_average_precision"]
+    expected = plain.average_precision_score(labels[:, some], logits[:, some], average="macro")
+    assert few == pytest.approx(expected, abs=1e-12)
+    assert 0 < found["mean_average_precision"] < 1
 
 
 def test_multi_label_by_hand() -> None:
