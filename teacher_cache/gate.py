@@ -37,7 +37,9 @@ def against_guessing(
     if problem_type == MULTI_LABEL:
         always = best_constant(labels)  # [C]
         constant = LabelCounts.of(np.broadcast_to(always, labels.shape), labels).micro_f1
-        which = f"{always.sum()} most frequent labels" if always.sum() > 1 else "most frequent label"
+        which = (
+            f"{always.sum()} most frequent labels" if always.sum() > 1 else "most frequent label"
+        )
         expected = f"micro F1 above {constant:.4f}, that of always answering the {which}"
         return measured["micro_f1"] > constant, expected, f"{measured['micro_f1']:.4f}"
     majority = np.bincount(labels).max() / len(labels)
