@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixkd.shared import files
 from mixkd.shared.errors import printable, short
+from mixkd.shared.markdown import listed
+from mixkd.shared.metrics import MULTI_LABEL
 from mixkd.shared.options import check
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 LONGEST_LANGUAGE = 40
 LONGEST_TEXT = 200
 # Names of `shared.metrics` -> the Hub's, where they are different.
-METRICS = {"macro_f1": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
+METRICS = {"macro_f1": "f1", "micro_f1": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
 SIZES = (
     (10**3, "n<1K"),
     (10**4, "1K<n<10K"),
@@ -116,6 +118,12 @@ def is_on_hub(name: str) -> bool:
 def size_category(rows: int) -> str:
     """Return the Hub's name for so many rows."""
     return next((name for limit, name in SIZES if rows < limit), "n>1B")
+
+
+def labels_line(names: Sequence[str], problem_type: str) -> str:
+    """Return what a card says of labels: their names in the order of their numbers, as Markdown."""
+    several = " (any number of them per text)" * (problem_type == MULTI_LABEL)
+    return listed(names) + several if names else "a number (regression)"
 
 
 def metric_id(name: str) -> str:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from mixkd.shared.arrow_ipc import content_of, decode_batch, encode_batch
 from mixkd.shared.content import Content
 from mixkd.shared.errors import MalformedError
-from mixkd.shared.metrics import REGRESSION
+from mixkd.shared.metrics import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.pairs import PairTable
 
@@ -85,8 +85,8 @@ class Examples:
     Attributes:
         input_ids: int32 rows, special tokens included, truncated, not padded.
         token_type_ids: int8 rows, or None where the teacher uses none.
-        labels: int64 [n] class numbers, or float32 [n] for regression. A row of train may have
-            none: -1, or NaN for regression.
+        labels: int64 [n] class numbers; int8 [n, C] of 0 and 1 for multi-label; float32 [n] for
+            regression. A row of train may have none: -1, C times for multi-label, or NaN.
         text_a, text_b: pyarrow string arrays of the source texts; None where left out or absent.
         kept: Further columns of the data, where some are to be kept; they have a file of their own.
     """
@@ -138,7 +138,7 @@ class Examples:
         return {
             "text_a": self.text_a,
             "text_b": self.text_b,
-            "label": pa.array(self.labels),
+            "label": _label_array(self.labels),
             "input_ids": _list_array(ids),
             "token_type_ids": None if types is None else _list_array(types),
         }
@@ -153,18 +153,28 @@ class Examples:
 
     def _batch(self) -> pa.RecordBatch:
         present = {name: column for name, column in self.columns().items() if column is not None}
-        schema = _schema(list(present), self.labels.dtype == np.float32)
+        schema = _schema(list(present), present["label"].type)
         return pa.record_batch(list(present.values()), schema=schema)
 
     @classmethod
-    def from_bytes(cls, data: Any, rows: int, problem_type: str, where: object) -> Examples:
+    def from_bytes(
+        cls, data: Any, rows: int, problem_type: str, where: object, classes: int = 1
+    ) -> Examples:
         """Decode an Arrow IPC file's bytes, which must outlive the examples; nothing is copied.
+
+        Args:
+            classes: C, the width of a row of labels for multi-label.
 
         Raises:
             MalformedError: If the bytes are anything but examples.
         """
+        label_types = {
+            CLASSIFICATION: pa.int64(),
+            MULTI_LABEL: pa.list_(pa.int8(), classes),
+            REGRESSION: pa.float32(),
+        }
         schemas = [
-            _schema([*texts, "label", "input_ids", *types], problem_type == REGRESSION)
+            _schema([*texts, "label", "input_ids", *types], label_types[problem_type])
             for texts in (["text_a", "text_b"], ["text_a"], [])
             for types in (["token_type_ids"], [])
         ]
@@ -175,7 +185,7 @@ class Examples:
             token_type_ids=_ragged(columns["token_type_ids"])
             if "token_type_ids" in columns
             else None,
-            labels=columns["label"].to_numpy(zero_copy_only=True),
+            labels=_labels(columns["label"], rows),
             text_a=columns.get("text_a"),
             text_b=columns.get("text_b"),
         )
@@ -195,6 +205,8 @@ class Examples:
             "finite labels": bool(np.isinf(labels).any()),
             f"labels in [0, {classes - 1}], or -1 for none": labels.dtype == np.int64
             and not ((labels >= -1) & (labels < classes)).all(),
+            "a 0 or 1 for each label, or -1 for all of them": labels.ndim == 2
+            and not _are_sets(labels),
             f"{labelled} examples with a label, of {len(self)}": self.labelled.sum() != labelled,
         }
         for expected, wrong in problems.items():
@@ -210,7 +222,7 @@ class Examples:
         """Digest the ordered (input_ids, token_type_ids, label), rows framed by their length.
 
         Per row, little-endian: uint32 number of ids, the int32 ids, the int8 types where there are
-        any, the label as int64 or float32.
+        any, the label as int64 or float32, or each label of multi-label as int8.
         """
         digest = hashlib.sha256()
         for row in range(len(self)):
@@ -231,7 +243,10 @@ class Examples:
 
 
 def has_label(labels: Array) -> npt.NDArray[np.bool_]:
-    """Tell which labels are there, bool [n]: -1 and, for regression, NaN say that there is none."""
+    """Tell which rows have a label, bool [n]: NaN and, but for regression, -1 say that there is
+    none. A row of multi-label without any of the labels has one: it says so."""
+    if labels.ndim == 2:
+        return has_label(labels[:, 0])
     found: npt.NDArray[np.bool_] = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
     return found
 
@@ -249,15 +264,35 @@ def texts_sha256(columns: Sequence[pa.StringArray], labels: Array) -> str:
     return digest.hexdigest()
 
 
-def _schema(columns: list[str], regression: bool) -> pa.Schema:
+def _schema(columns: list[str], label: pa.DataType) -> pa.Schema:
     types = {
         "text_a": pa.utf8(),
         "text_b": pa.utf8(),
-        "label": pa.float32() if regression else pa.int64(),
+        "label": label,
         "input_ids": pa.list_(pa.int32()),
         "token_type_ids": pa.list_(pa.int8()),
     }
     return pa.schema([pa.field(name, types[name], nullable=False) for name in columns])
+
+
+def _label_array(labels: Array) -> pa.Array:
+    if labels.ndim == 1:
+        return pa.array(labels)
+    return pa.FixedSizeListArray.from_arrays(pa.array(labels.ravel()), labels.shape[1])
+
+
+def _labels(column: pa.Array, rows: int) -> Array:
+    """Return labels over the column's own buffer: [n], or [n, C] of lists."""
+    if not pa.types.is_fixed_size_list(column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=True))
+    width = column.type.list_size
+    return np.asarray(column.flatten().to_numpy(zero_copy_only=True).reshape(rows, width))
+
+
+def _are_sets(labels: Array) -> bool:
+    """Look whether each row of int8 [n, C] is of 0 and 1 alone, or of -1 alone."""
+    lowest, highest = labels.min(axis=1), labels.max(axis=1)  # [n]
+    return bool((((lowest >= 0) & (highest <= 1)) | ((lowest == -1) & (highest == -1))).all())
 
 
 def _list_array(rows: Ragged) -> pa.ListArray:

@@ -7,16 +7,24 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from mixkd.shared.multi_label import label_divergence, label_metrics, label_probabilities
+
 Float = npt.NDArray[np.floating]
+# As transformers calls them in a model's config.
 CLASSIFICATION = "single_label_classification"
+MULTI_LABEL = "multi_label_classification"
 REGRESSION = "regression"
-PROBLEM_TYPES = (CLASSIFICATION, REGRESSION)
+# Problem type -> the metric that it is judged by, where the task has no other.
+HEADLINES = {CLASSIFICATION: "accuracy", MULTI_LABEL: "micro_f1", REGRESSION: "pearson"}
+PROBLEM_TYPES = tuple(HEADLINES)
 
 
 def metric_names(problem_type: str, classes: int) -> tuple[str, ...]:
     """Return the names of what `metrics` computes."""
     if problem_type == REGRESSION:
         return ("pearson", "spearman", "mse")
+    if problem_type == MULTI_LABEL:
+        return ("micro_f1", "macro_f1", "mean_average_precision")
     return ("accuracy", "macro_f1", "matthews_correlation", *(["f1"] if classes == 2 else []))
 
 
@@ -24,29 +32,42 @@ def metrics(logits: Float, labels: npt.NDArray[np.generic], problem_type: str) -
     """Compute the metrics of logits [n, C]; an undefined one, such as the correlation of a
     constant, counts as 0.
 
+    Args:
+        labels: Class numbers [n]; 0 and 1 [n, C] for multi-label; numbers [n] for regression.
+
     Returns:
         Classification: accuracy, macro_f1, matthews_correlation and, for two classes, f1 (of
-        class 1). Regression: pearson, spearman, mse.
+        class 1). Multi-label: micro_f1, macro_f1, mean_average_precision. Regression: pearson,
+        spearman, mse.
     """
+    if problem_type == MULTI_LABEL:
+        return label_metrics(logits, labels)
     if problem_type == REGRESSION:
         return _regression(logits[:, 0].astype(np.float64), labels.astype(np.float64))
     return _classification(logits.argmax(axis=1), labels, logits.shape[1])
 
 
-def probabilities(logits: Float) -> npt.NDArray[np.float64]:
-    """Return the softmax of logits, float64 [n, C]."""
+def probabilities(logits: Float, problem_type: str) -> npt.NDArray[np.float64]:
+    """Return the softmax of logits, or each label's sigmoid, float64 [n, C]."""
     from scipy.special import softmax
 
+    if problem_type == MULTI_LABEL:
+        return label_probabilities(logits)
     found: npt.NDArray[np.float64] = softmax(logits.astype(np.float64), axis=1)  # [n, C]
     return found
 
 
 def kl_divergence(
-    left: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
+    left: npt.NDArray[np.float64], right: npt.NDArray[np.float64], problem_type: str
 ) -> npt.NDArray[np.float64]:
-    """Compute KL(left || right) of probabilities [n, C], in nats per row: float64 [n]."""
+    """Compute KL(left || right) of probabilities [n, C], in nats per row: float64 [n].
+
+    For multi-label it is the mean over labels.
+    """
     from scipy.special import rel_entr
 
+    if problem_type == MULTI_LABEL:
+        return label_divergence(left, right)
     # A probability that a softmax rounded to 0 would make the divergence infinite.
     floor = np.finfo(np.float64).tiny
     found: npt.NDArray[np.float64] = rel_entr(left, np.maximum(right, floor)).sum(axis=1)  # [n]

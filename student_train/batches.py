@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mixkd.shared.arrays import Indices
 from mixkd.shared.examples import Examples
+from mixkd.shared.metrics import CLASSIFICATION
 from mixkd.shared.mixup import MixBatch, mix
 from mixkd.shared.pairs import PairTable
 from mixkd.student_train.joined import JoinedPairs
@@ -30,8 +31,8 @@ class Batch:
     Attributes:
         inputs: B mixes; the first `rows["originals"]` of them are originals. Never empty: where
             this process has no rows, one row that is not counted keeps the processes in step.
-        targets: float32 [B, C], one-hot or mixed labels; numbers [B, 1] for regression; 0 where a
-            row is not labelled.
+        targets: float32 [B, C], one-hot labels or 0 and 1 per label, mixed for mixes; numbers
+            [B, 1] for regression; 0 where a row is not labelled.
         labelled: bool [B], whether a row has a label: both of its sides must have one.
         teacher: float32 [B, C], the cached logits.
         rows: This process's rows that are counted, per part.
@@ -56,7 +57,7 @@ class Source:
         examples: The train split in the student's ids.
         teacher: The teacher's logits on it, float32 [n, C].
         pairs: Of the cache or caches.
-        regression: Labels are numbers rather than classes.
+        problem_type: What kind of labels the examples have.
         pad_id: The student's id for padding.
         originals: The examples that the order numbers, int64; None: all.
         labels_only: Parts whose rows nothing is learnt from unless they have a label: the others
@@ -66,20 +67,18 @@ class Source:
     examples: Examples
     teacher: Float
     pairs: JoinedPairs
-    regression: bool
+    problem_type: str
     pad_id: int
     originals: Indices | None = None
     labels_only: Collection[Part] = ()
 
     def targets(self, ids: npt.ArrayLike) -> Float:
-        """Return the labels of train examples as float32 [n, C]: one-hot, or the numbers.
-
-        A row without a label has zeros; NaN for regression.
-        """
-        labels = self.examples.labels[np.asarray(ids)][:, None]  # [n, 1]
-        if self.regression:
-            return np.asarray(labels, np.float32)
-        return np.asarray(labels == np.arange(self.teacher.shape[1]), np.float32)  # [n, C]
+        """Return the labels of train examples as float32 [n, C]: one-hot, or 0 and 1 per label, or
+        the numbers. Rows without a label are to be left out."""
+        labels = self.examples.labels[np.asarray(ids)]  # [n], or [n, C] for multi-label
+        if self.problem_type != CLASSIFICATION:
+            return np.asarray(labels, np.float32).reshape(len(labels), -1)
+        return np.asarray(labels[:, None] == np.arange(self.teacher.shape[1]), np.float32)  # [n, C]
 
     def table(self, numbers: Indices) -> PairTable:
         """Return the pairs of these row numbers with their logits; no shard is read for none."""

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mixkd.shared.cards import eval_results, hub_id, languages, licence_fields, metric_id
+from mixkd.shared.cards import (
+    eval_results,
+    hub_id,
+    labels_line,
+    languages,
+    licence_fields,
+    metric_id,
+)
 from mixkd.shared.errors import printable, short
-from mixkd.shared.markdown import listed, plain
+from mixkd.shared.markdown import plain
 from mixkd.student_train.report import fact_rows, kept, metric_rows
 
 if TYPE_CHECKING:
@@ -99,7 +106,7 @@ def model_card(result: TrainResult) -> ModelCard:
             parameters=result.student.parameters,
             method=result.settings.method,
             teachers=", ".join(plain(cache.teacher) for cache in result.caches),
-            labels=listed(result.student.labels),
+            labels=labels_line(result.student.labels, result.student.problem_type),
             facts="\n".join(f"- {name}: {text}" for name, text in _facts(result)),
             text='{"text": "a text", "text_pair": "another"}' if two_texts else '"a text"',
             max_length=result.settings.max_length,

@@ -13,7 +13,7 @@ import torch
 from mixkd.shared.arrays import Indices, Logits
 from mixkd.shared.errors import LogitsError, ModelError
 from mixkd.shared.examples import Examples
-from mixkd.shared.metrics import PROBLEM_TYPES, REGRESSION
+from mixkd.shared.metrics import MULTI_LABEL, PROBLEM_TYPES, REGRESSION
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.models.checkpoint import CONFIG
 from mixkd.shared.models.device import elsewhere, memory_for, resolve_device
@@ -32,6 +32,7 @@ from mixkd.shared.models.received import ModelFiles
 from mixkd.shared.models.tokenizer import check_vocabulary, load_strangers_tokenizer
 from mixkd.shared.options import check_count
 from mixkd.shared.training import sorted_batches
+from mixkd.student_train.known_label_sets import KnownLabelSets
 from mixkd.student_train.known_labels import KnownLabels
 
 USUAL_MAX_LENGTH = 512  # where neither model nor tokenizer has a limit
@@ -102,12 +103,12 @@ class Classifier:
         chosen = resolve_device(device)
         with memory_for(name, chosen, elsewhere(chosen)):
             model.to(chosen)
-        regression = labels.problem_type == REGRESSION
+        known = KnownLabelSets if labels.problem_type == MULTI_LABEL else KnownLabels
         return cls(
             name,
             model,
             tokenizer,
-            KnownLabels(() if regression else labels.names),
+            known(() if labels.problem_type == REGRESSION else labels.names),
             max_length,
             batch_size,
             pad_id(name, model, tokenizer.pad_token_id),

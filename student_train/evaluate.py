@@ -9,16 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared.arrays import Logits
-from mixkd.shared.metrics import REGRESSION, kl_divergence, metrics, probabilities
+from mixkd.shared.metrics import (
+    HEADLINES,
+    MULTI_LABEL,
+    REGRESSION,
+    kl_divergence,
+    metrics,
+    probabilities,
+)
 from mixkd.student_train.results import Metrics
 
 CALIBRATION_BINS = 15
-FALLBACK_HEADLINES = ("accuracy", "pearson")
 
 
 def headline(metric: str, computed: Mapping[str, float]) -> str:
     """Return the name of the metric that the cache's task is judged by."""
-    return next(name for name in (metric, *FALLBACK_HEADLINES) if name in computed)
+    return next(name for name in (metric, *HEADLINES.values()) if name in computed)
 
 
 def evaluation(
@@ -31,8 +37,9 @@ def evaluation(
 
     Returns:
         The metrics of `shared.metrics`. Classification adds `teacher_agreement` (share of equal
-        predictions), `teacher_kl` (mean KL(teacher || student) at temperature 1, in nats) and
-        `calibration_error`; regression adds `teacher_mse` and `teacher_pearson`.
+        predictions, which for multi-label means of all labels of a row), `teacher_kl` (mean
+        KL(teacher || student) at temperature 1, in nats; for multi-label the mean over labels too)
+        and `calibration_error`; regression adds `teacher_mse` and `teacher_pearson`.
     """
     against_labels = metrics(student, labels, problem_type)
     if problem_type == REGRESSION:
@@ -44,9 +51,9 @@ def evaluation(
         }
     return {
         **against_labels,
-        "teacher_agreement": float(np.mean(student.argmax(axis=1) == teacher.argmax(axis=1))),
-        "teacher_kl": divergence(teacher, student),
-        "calibration_error": calibration_error(student, labels),
+        "teacher_agreement": agreement(student, teacher, problem_type),
+        "teacher_kl": divergence(teacher, student, problem_type),
+        "calibration_error": calibration_error(student, labels, problem_type),
     }
 
 
@@ -55,23 +62,35 @@ def teacher_metrics(teacher: Logits, labels: npt.NDArray[Any], problem_type: str
     against_labels = metrics(teacher, labels, problem_type)
     if problem_type == REGRESSION:
         return against_labels
-    return {**against_labels, "calibration_error": calibration_error(teacher, labels)}
+    return {**against_labels, "calibration_error": calibration_error(teacher, labels, problem_type)}
 
 
-def divergence(teacher: Logits, student: Logits) -> float:
+def agreement(student: Logits, teacher: Logits, problem_type: str) -> float:
+    """Compute the share of rows with the same prediction: for multi-label, of every label."""
+    if problem_type == MULTI_LABEL:
+        return float(((student > 0) == (teacher > 0)).all(axis=1).mean())
+    return float(np.mean(student.argmax(axis=1) == teacher.argmax(axis=1)))
+
+
+def divergence(teacher: Logits, student: Logits, problem_type: str) -> float:
     """Compute the mean KL(teacher || student) over rows, in nats."""
-    return float(kl_divergence(probabilities(teacher), probabilities(student)).mean())
+    of_teacher, of_student = (probabilities(each, problem_type) for each in (teacher, student))
+    return float(kl_divergence(of_teacher, of_student, problem_type).mean())
 
 
-def calibration_error(logits: Logits, labels: npt.NDArray[Any]) -> float:
+def calibration_error(logits: Logits, labels: npt.NDArray[Any], problem_type: str) -> float:
     """Compute the expected calibration error over 15 bins of equal width (Guo et al., ICML 2017).
 
     The mean, over predictions, of |accuracy - confidence| of the bin that a prediction's
-    confidence falls into.
+    confidence falls into. For multi-label it is over the probabilities of all labels: how often a
+    label is there, against its probability.
     """
-    predicted = probabilities(logits)  # [n, C]
-    confidence = predicted.max(axis=1)  # [n]
-    correct = predicted.argmax(axis=1) == labels  # [n]
+    predicted = probabilities(logits, problem_type)  # [n, C]
+    if problem_type == MULTI_LABEL:
+        confidence, correct = predicted.ravel(), np.ravel(labels).astype(bool)  # [n * C]
+    else:
+        confidence = predicted.max(axis=1)  # [n]
+        correct = predicted.argmax(axis=1) == labels  # [n]
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)  # [n]
     gaps = np.bincount(bins, weights=correct - confidence, minlength=CALIBRATION_BINS)  # [bins]
-    return float(np.abs(gaps).sum() / len(labels))
+    return float(np.abs(gaps).sum() / len(confidence))

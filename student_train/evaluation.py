@@ -18,21 +18,24 @@ from mixkd.shared.arrays import Indices, Logits
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import DataError, LabelOrderError, UsageError
 from mixkd.shared.examples import Array, Examples
-from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.metrics import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from mixkd.shared.models.speed import measure
+from mixkd.shared.multi_label import LabelCounts
 from mixkd.shared.progress import now, progress
 from mixkd.student_train.classifier import Classifier
 from mixkd.student_train.evaluate import evaluation, teacher_metrics
 from mixkd.student_train.evaluation_result import (
     AgainstTeacher,
+    ClassScores,
     Evaluation,
     class_scores,
     confusion_matrix,
+    counts_of,
 )
 from mixkd.student_train.known_labels import KnownLabels
 from mixkd.student_train.row_columns import label_column as choose_label
+from mixkd.student_train.row_columns import labels_of, texts_of
 from mixkd.student_train.row_columns import text_columns as choose_texts
-from mixkd.student_train.row_columns import texts_of
 from mixkd.student_train.rows import AnyRows, Rows, open_rows
 
 log = logging.getLogger(__name__)
@@ -102,7 +105,10 @@ def evaluate(
     now("tokenising the texts")
     examples = classifier.encode(labelled.texts)
     logits = _logits(classifier, examples)
-    against = _against_teacher(teacher, labelled, logits) if teacher is not None else None
+    against = None
+    if teacher is not None:
+        problem_type = classifier.labels.problem_type
+        against = _against_teacher(teacher, labelled, logits, problem_type)
     now("measuring the speed")
     return _evaluation(classifier, labelled, logits, examples, against)
 
@@ -113,12 +119,12 @@ def _of_rows(
     """Read all rows; their labels are checked before anything is computed."""
 
     def is_label(column: str, value: object) -> bool:
-        return known.number(value, rows.class_names.get(column, ())) is not None
+        return known.knows(value, rows.class_names.get(column, ()))
 
     label = choose_label(rows, label_column, is_label)
     columns = choose_texts(rows, text_columns, label)
     table = list(rows.values)
-    values = [row.get(label) for row in table]
+    values = labels_of(table, label, rows.where)
     labels = known.numbers(values, rows.where, label, rows.class_names.get(label, ()))
     return Labelled(rows.where, texts_of(table, columns, rows.where, 1), labels)
 
@@ -137,7 +143,9 @@ def _of_cache(cache: Cache, split: str | None, known: KnownLabels) -> Labelled:
     if not len(kept):
         raise DataError(where, expected="labels", found="none", do="choose another --split")
     labels, position = examples.labels[kept], _teacher_columns(cache, known)
-    if known.names:
+    if labels.ndim == 2:
+        labels = labels[:, position]  # [m, C], in the model's order
+    elif known.names:
         labels = np.argsort(position)[labels]  # the cache's class number -> the model's
     return Labelled(where, [[column[row] for row in kept] for column in columns], labels)
 
@@ -158,15 +166,15 @@ def _texts(cache: Cache, split: str) -> list[list[str]]:
 
 def _teacher_columns(cache: Cache, known: KnownLabels) -> list[int]:
     """Return the column of the cached logits for each of the model's labels."""
-    names = cache.identity.label_names
-    if bool(names) != bool(known.names):
+    names, problem_type = cache.identity.label_names, cache.identity.problem_type
+    if problem_type != known.problem_type:
         raise LabelOrderError(
             cache.root,
-            expected="a cache of classes" if known.names else "a cache of a regression",
-            found=cache.identity.problem_type,
+            expected=f"a cache for {known.problem_type}, which the model is for",
+            found=problem_type,
             do="evaluate a student of this cache, or leave --cache out",
         )
-    return known.columns_of(names, str(cache.root)) if names else [0]
+    return [0] if problem_type == REGRESSION else known.columns_of(names, str(cache.root))
 
 
 def _logits(classifier: Classifier, examples: Examples) -> Logits:
@@ -212,13 +220,14 @@ def _answers(cache: Cache, labelled: Labelled, known: KnownLabels) -> Answers:
     )
 
 
-def _against_teacher(teacher: Answers, labelled: Labelled, logits: Logits) -> AgainstTeacher:
+def _against_teacher(
+    teacher: Answers, labelled: Labelled, logits: Logits, problem_type: str
+) -> AgainstTeacher:
     """Compare with the teacher on the rows that it has answered."""
     rows = teacher.rows
     if not len(rows):
         return AgainstTeacher(teacher.cache, 0, {}, {})
-    labels = labelled.labels[rows]  # [m]
-    problem_type = CLASSIFICATION if labels.dtype == np.int64 else REGRESSION
+    labels = labelled.labels[rows]  # [m], or [m, C] for multi-label
     both = evaluation(logits[rows], teacher.logits, labels, problem_type)
     similar = {name: value for name, value in both.items() if name.startswith(TEACHERS)}
     own = teacher_metrics(teacher.logits, labels, problem_type)
@@ -233,11 +242,15 @@ def _evaluation(
     against: AgainstTeacher | None,
 ) -> Evaluation:
     names, labels = classifier.labels.names, labelled.labels
-    problem_type = CLASSIFICATION if names else REGRESSION
+    problem_type = classifier.labels.problem_type
     scores = teacher_metrics(logits, labels, problem_type)
     confusion = np.zeros((0, 0), np.int64)
-    if names:
+    classes: tuple[ClassScores, ...] = ()
+    if problem_type == CLASSIFICATION:
         confusion = confusion_matrix(labels, logits.argmax(axis=1), len(names))  # [C, C]
+        classes = class_scores(counts_of(confusion), names)
+    if problem_type == MULTI_LABEL:
+        classes = class_scores(LabelCounts.of(logits > 0, labels), names)
     return Evaluation(
         model=classifier.name,
         data=labelled.where,
@@ -247,7 +260,7 @@ def _evaluation(
         max_length=classifier.max_length,
         device=str(classifier.device),
         metrics=scores,
-        classes=class_scores(confusion, names),
+        classes=classes,
         confusion=tuple(map(tuple, confusion.tolist())),
         against_teacher=against,
         speed=measure(classifier, examples, classifier.device, classifier.batch_size),

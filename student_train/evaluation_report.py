@@ -1,4 +1,4 @@
-"""Show an evaluation as tables: metrics, classes, confusion."""
+"""Show an evaluation as tables: metrics, classes, confusion where one class excludes others."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def tables(found: Evaluation) -> list[Table]:
     drawn = [_metrics(found)]
     if found.classes:
         drawn.append(_classes(found))
+    if found.confusion:
         small = len(found.classes) <= CLASSES_SHOWN
         drawn.append(_square(found) if small else _most_confused(found))
     return drawn

@@ -12,6 +12,7 @@ import numpy as np
 from mixkd.shared.arrays import Logits
 from mixkd.shared.examples import Array
 from mixkd.shared.models.speed import Speed
+from mixkd.shared.multi_label import LabelCounts
 from mixkd.student_train.predict import Prediction, predictions_of
 from mixkd.student_train.results import Metrics
 
@@ -57,9 +58,10 @@ class Evaluation:
         model, data: As they were named.
         metrics: Against the labels: those of `mixkd.shared.metrics`, and for classification
             calibration_error.
-        confusion: [label][prediction], counts; empty for regression.
+        classes: In the order of the logits; empty for regression.
+        confusion: [label][prediction], counts; empty for regression and multi-label.
         texts: One list per text column.
-        labels: int64 [n] class numbers, or float32 [n].
+        labels: int64 [n] class numbers, int8 [n, C] of 0 and 1 for multi-label, or float32 [n].
         logits: float32 [n, C].
     """
 
@@ -89,12 +91,18 @@ class Evaluation:
     def predictions(self) -> Iterator[Prediction]:
         """Give each row's texts and label with what the model answers, in the order of the data."""
         columns = ("text",) if len(self.texts) == 1 else ("text_a", "text_b")
-        names, labels = self.label_names, self.labels.tolist()
         rows = (
-            {**dict(zip(columns, texts, strict=True)), "label": names[label] if names else label}
-            for *texts, label in zip(*self.texts, labels, strict=True)
+            {**dict(zip(columns, texts, strict=True)), "label": self._named(label)}
+            for *texts, label in zip(*self.texts, self.labels.tolist(), strict=True)
         )
-        return predictions_of(rows, self.logits, names)
+        return predictions_of(rows, self.logits, self.label_names, self.problem_type)
+
+    def _named(self, label: Any) -> Any:
+        """Return a row's label by name, several as a list; a number as it is."""
+        names = self.label_names
+        if isinstance(label, list):
+            return [name for name, has in zip(names, label, strict=True) if has]
+        return names[label] if names else label
 
 
 def confusion_matrix(labels: Array, predicted: Array, classes: int) -> Array:
@@ -103,11 +111,14 @@ def confusion_matrix(labels: Array, predicted: Array, classes: int) -> Array:
     return counts.reshape(classes, classes)
 
 
-def class_scores(confusion: Array, names: Sequence[str]) -> tuple[ClassScores, ...]:
-    """Compute precision, recall and F1 of each class from a confusion matrix [C, C]."""
-    right = np.diag(confusion)  # [C]
-    support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)  # [C]
-    precision, recall = right / np.maximum(predicted, 1), right / np.maximum(support, 1)  # [C]
-    f1 = 2 * right / np.maximum(support + predicted, 1)  # [C]
-    columns = (precision.tolist(), recall.tolist(), f1.tolist(), support.tolist())
+def counts_of(confusion: Array) -> LabelCounts:
+    """Count each class by itself, from a confusion matrix [C, C]."""
+    return LabelCounts(np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1))
+
+
+def class_scores(counts: LabelCounts, names: Sequence[str]) -> tuple[ClassScores, ...]:
+    """Compute precision, recall and F1 of each class or label."""
+    precision = counts.right / np.maximum(counts.predicted, 1)  # [C]
+    recall = counts.right / np.maximum(counts.support, 1)  # [C]
+    columns = (precision.tolist(), recall.tolist(), counts.f1.tolist(), counts.support.tolist())
     return tuple(ClassScores(*row) for row in zip(names, *columns, strict=True))

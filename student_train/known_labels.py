@@ -11,6 +11,7 @@ import numpy as np
 
 from mixkd.shared.errors import DataError, LabelOrderError
 from mixkd.shared.examples import Array
+from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 
 NAMES_SHOWN = 6
 # Names that say no more than a number does: those of `transformers`, and those of a cache that was
@@ -27,6 +28,14 @@ class KnownLabels:
     """
 
     names: tuple[str, ...]
+
+    @property
+    def problem_type(self) -> str:
+        return CLASSIFICATION if self.names else REGRESSION
+
+    def knows(self, value: object, class_names: Sequence[str] = ()) -> bool:
+        """Tell whether a value of a column is a label."""
+        return self.number(value, class_names) is not None
 
     def number(
         self, value: object, class_names: Sequence[str] = (), *, by_name: bool | None = None

@@ -19,7 +19,7 @@ import numpy as np
 
 from mixkd.shared import files, publish
 from mixkd.shared.errors import DataError, OutputError, UsageError, printable
-from mixkd.shared.metrics import probabilities
+from mixkd.shared.metrics import MULTI_LABEL, REGRESSION, probabilities
 from mixkd.student_train.row_columns import text_columns as choose_texts
 from mixkd.student_train.row_columns import texts_of
 from mixkd.student_train.rows import AnyRows, Row, Rows, open_rows
@@ -40,26 +40,28 @@ class Prediction:
 
     Attributes:
         row: As it was read, all columns.
-        label: The most probable label's name; for regression the number itself.
-        probability: Of that label; None for regression.
+        label: The most probable label's name; for multi-label the names of all labels of a
+            probability above 0.5; for regression the number itself.
+        probability: Of that label; None for multi-label and regression.
         probabilities: Label -> probability, in the order of the logits; empty for regression.
     """
 
     row: Row
-    label: str | float
+    label: str | tuple[str, ...] | float
     probability: float | None
     probabilities: dict[str, float]
 
     def to_row(self) -> Row:
         """Return the row with `prediction`, `probability` and `p_LABEL` of each label.
 
+        Several labels are a list, and have no `probability` of their own.
+
         Labels, which a stranger may have named, have no control characters.
 
         Raises:
             DataError: If the row has such a column already.
         """
-        label = printable(self.label) if isinstance(self.label, str) else self.label
-        added: Row = {LABEL: label}
+        added: Row = {LABEL: _printable(self.label)}
         if self.probability is not None:
             added[PROBABILITY] = round(self.probability, DIGITS)
         each = self.probabilities.items()
@@ -123,30 +125,40 @@ def _predictions(
         logits = np.zeros((len(part), classifier.logit_count), np.float32)  # [n, C]
         for numbers, found in classifier.logits(examples):
             logits[numbers] = found  # [B, C]
-        yield from predictions_of(part, logits, classifier.labels.names)
+        known = classifier.labels
+        yield from predictions_of(part, logits, known.names, known.problem_type)
         first += len(part)
 
 
 def predictions_of(
-    rows: Iterable[Row], logits: Logits, names: Sequence[str]
+    rows: Iterable[Row], logits: Logits, names: Sequence[str], problem_type: str
 ) -> Iterator[Prediction]:
     """Turn logits [n, C] into predictions.
 
     Args:
-        names: Of the classes; empty for regression.
+        names: Of the classes or labels; empty for regression.
     """
-    if not names:
+    if problem_type == REGRESSION:
         for row, score in zip(rows, logits[:, 0].tolist(), strict=True):
             yield Prediction(row, score, None, {})
         return
-    for row, each in zip(rows, probabilities(logits), strict=True):
-        best = int(each.argmax())
+    for row, each in zip(rows, probabilities(logits, problem_type), strict=True):
         by_name = dict(zip(names, each.tolist(), strict=True))
-        yield Prediction(row, names[best], float(each[best]), by_name)
+        if problem_type == MULTI_LABEL:
+            yield Prediction(row, tuple(n for n, p in by_name.items() if p > 0.5), None, by_name)
+        else:
+            best = int(each.argmax())
+            yield Prediction(row, names[best], float(each[best]), by_name)
+
+
+def _printable(label: str | tuple[str, ...] | float) -> object:
+    if isinstance(label, tuple):
+        return [printable(name) for name in label]
+    return printable(label) if isinstance(label, str) else label
 
 
 def write(stream: TextIO, predictions: Iterable[Prediction], extension: str) -> int:
-    """Write predictions as csv, or as JSON lines; returns how many."""
+    """Write predictions as csv, with lists as JSON, or as JSON lines; returns how many."""
     count = 0
     put: Callable[[Row], object] | None = None
     for prediction in predictions:
@@ -160,9 +172,15 @@ def write(stream: TextIO, predictions: Iterable[Prediction], extension: str) -> 
                 )
                 writer.writeheader()
                 put = writer.writerow
-            put(row)
+            put({name: _cell(value) for name, value in row.items()})
         count += 1
     return count
+
+
+def _cell(value: object) -> object:
+    """Return what csv can have of a value: of a list its JSON, which is how lists are read."""
+    is_list = isinstance(value, list)
+    return json.dumps(value, ensure_ascii=False, default=str) if is_list else value
 
 
 def check_file(file: Path, option: str) -> None:

@@ -14,7 +14,6 @@ from accelerate import Accelerator
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import StateError, UsageError
 from mixkd.shared.json_values import dumps, sha256_hex
-from mixkd.shared.metrics import REGRESSION
 from mixkd.shared.options import check, option
 from mixkd.shared.progress import now
 from mixkd.shared.training import scored_at_once
@@ -22,7 +21,7 @@ from mixkd.student_train.batches import Source
 from mixkd.student_train.checkpoints import Checkpoint
 from mixkd.student_train.headline import Headline
 from mixkd.student_train.joined import JoinedPairs, teacher_logits
-from mixkd.student_train.objective.distances import DISTANCES
+from mixkd.student_train.objective.distances import distance_of
 from mixkd.student_train.objective.terms import Objective
 from mixkd.student_train.opening import open_caches
 from mixkd.student_train.options import TrainOptions
@@ -107,7 +106,10 @@ def prepare(
     identity, pairs = caches[0].identity, JoinedPairs(caches)
     settings = _settings(options, caches)
     max_length = _max_length(options, identity.max_length)
-    objective = _objective(options, identity.problem_type == REGRESSION)
+    distance_of(options.distance, identity.problem_type)  # refuses one that has no meaning here
+    objective = Objective(
+        options.all_weights, identity.problem_type, options.distance, options.temperature
+    )
     train_split = identity.splits[0]
     if not train_split.labelled:
         objective = _without_labels(objective, options, caches[0])
@@ -152,7 +154,7 @@ def prepare(
         caches=caches,
         start=start,
         source=Source(
-            *(train, teacher["train"], pairs, objective.regression, pad_id),
+            *(train, teacher["train"], pairs, identity.problem_type, pad_id),
             originals=originals,
             labels_only=objective.labels_only,
         ),
@@ -287,18 +289,6 @@ def _no_pairs(cache: Cache, method: str) -> UsageError:
         found=f"a cache of {'given logits, which has none' if given else 'originals only'}",
         do=f"use --method kd or ft{more * (not given)}",
     )
-
-
-def _objective(options: TrainOptions, regression: bool) -> Objective:
-    if regression and not DISTANCES[options.distance].fits_regression:
-        fitting = [row.name for row in DISTANCES.values() if row.fits_regression]
-        raise UsageError(
-            "--distance",
-            expected=f"{' or '.join(fitting)}, since this cache's labels are numbers",
-            found=options.distance,
-            do="leave it out",
-        )
-    return Objective(options.all_weights, regression, options.distance, options.temperature)
 
 
 def _settings(options: TrainOptions, caches: Sequence[Cache]) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def result_of(
             start=_start_name(options, cache),
             model_type=model.config.model_type,
             parameters=setup.start.student.parameter_count,
+            problem_type=identity.problem_type,
             labels=tuple(model.config.id2label.values()),
         ),
         speed=speed_of(setup, run, accelerator),

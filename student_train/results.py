@@ -79,6 +79,7 @@ class StudentFacts:
     start: str
     model_type: str
     parameters: int
+    problem_type: str
     labels: tuple[str, ...]
 
 

@@ -9,6 +9,7 @@ from mixkd.shared.data.columns import LABEL_OPTION, check_number_of_texts, choos
 from mixkd.shared.data.sources import Row
 from mixkd.shared.data.texts import check_text
 from mixkd.shared.errors import DataError
+from mixkd.shared.label_lists import flag_columns, flagged
 from mixkd.student_train.rows import Rows
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ LABELS = ("label", "labels")
 
 def label_column(rows: Rows, wanted: str | None, known: Callable[[str, object], bool]) -> str:
     """Choose the column of labels: the one asked for, one called `label`, or the only one of which
-    all values are labels of the model.
+    all values are labels of the model. Several that were asked for, of 0 and 1, stay one name.
 
     Args:
         known: Column and value -> whether the value is a label.
@@ -26,7 +27,8 @@ def label_column(rows: Rows, wanted: str | None, known: Callable[[str, object], 
         DataError: If there is none, or more than one.
     """
     if wanted is not None:
-        rows.table.check_has(wanted, LABEL_OPTION)
+        for name in flag_columns(wanted, rows.columns) or (wanted,):
+            rows.table.check_has(name, LABEL_OPTION)
         return wanted
     for name in LABELS:
         if name in rows.columns:
@@ -42,6 +44,21 @@ def label_column(rows: Rows, wanted: str | None, known: Callable[[str, object], 
         found=f"{', '.join(possible) or 'none'} among the columns {rows.table.listed}",
         do=f"name the right one with {LABEL_OPTION}",
     )
+
+
+def labels_of(rows: list[Row], column: str, where: str) -> list[object]:
+    """Take the labels of the column; of several columns of 0 and 1 the names of those with a 1.
+
+    Raises:
+        DataError: On a value that is not 0 or 1, naming its row.
+    """
+    names = flag_columns(column, rows[0])
+    if not names:
+        return [row.get(column) for row in rows]
+    return [
+        flagged(names, [row.get(name) for name in names], f"{where}, row {number}")
+        for number, row in enumerate(rows, 1)
+    ]
 
 
 def text_columns(rows: Rows, wanted: tuple[str, ...], label: str | None) -> tuple[str, ...]:

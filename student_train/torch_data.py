@@ -23,7 +23,6 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.metrics import REGRESSION
 from mixkd.shared.mixup import InputEmbeddings, MaskRule, MixBatch, mixed_inputs
 from mixkd.student_train.batches import Batch, Source, batches
 from mixkd.student_train.joined import JoinedPairs, check_same, teacher_logits
@@ -40,7 +39,8 @@ class Batches(IterableDataset[dict[str, Tensor]]):
         left_ids, right_ids, left_mask, right_mask: int64 [B, T].
         left_types, right_types: int64 [B, T], where the cache has token types.
         lam: float32 [B], the weight of the left side; 1 for originals.
-        targets: float32 [B, C], one-hot or mixed labels; numbers for regression.
+        targets: float32 [B, C], one-hot labels, or 0 and 1 per label for multi-label, mixed for
+            mixes; numbers for regression.
         labelled: bool [B], whether a row has a label; where it has none, its targets are 0.
         teacher_logits: float32 [B, C].
 
@@ -82,11 +82,10 @@ class Batches(IterableDataset[dict[str, Tensor]]):
         identity, pairs = opened[0].identity, JoinedPairs(opened)
         examples = opened[0].examples("train")
         teacher = teacher_logits(opened)["train"]  # [n, C]
-        regression = identity.problem_type == REGRESSION
         shards = pairs.shards if mix_ratio else ()
         self.mask_rule: MaskRule = identity.mixup.mask
         self.epochs = epochs
-        self.source = Source(examples, teacher, pairs, regression, pad_id)
+        self.source = Source(examples, teacher, pairs, identity.problem_type, pad_id)
         self.order = Order(len(examples), shards, batch_size, mix_ratio, seed)
         self.rank, self.world = _rank_and_world(rank, world)
 

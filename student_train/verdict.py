@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared.errors import printable
-from mixkd.shared.metrics import REGRESSION, metrics
+from mixkd.shared.metrics import MULTI_LABEL, REGRESSION, metrics
+from mixkd.shared.multi_label import best_constant
 from mixkd.student_train.headline import Headline
 from mixkd.student_train.results import RunSettings, Validated, Validation, Verdict
 
@@ -42,10 +43,11 @@ def baseline(
 ) -> Baseline:
     """Find the constant answer with the best headline: for accuracy the majority class.
 
-    Of many classes only the 16 most frequent are tried, among which it is.
+    For multi-label it is the one with the best micro F1. Of many classes only the 16 most frequent
+    are tried, among which it is.
 
     Args:
-        labels: Of the headline's split: classes or numbers [n], or several labels [n, C].
+        labels: Of the headline's split: classes or numbers [n], or 0 and 1 per label [n, C].
     """
 
     def score(row: npt.ArrayLike) -> float:
@@ -55,8 +57,11 @@ def baseline(
 
     if problem_type == REGRESSION:
         return Baseline("the mean", score([labels.mean()]), len(labels))
-    if labels.ndim == 2:
-        return Baseline("the usual labels", score(labels.mean(axis=0) - 0.5), len(labels))
+    if problem_type == MULTI_LABEL:
+        always = best_constant(labels)  # [C]
+        several = f"the {always.sum()} most frequent labels"
+        name = several if always.sum() > 1 else f"'{printable(label_names[int(always.argmax())])}'"
+        return Baseline(name, score(np.where(always, 1.0, -1.0)), len(labels))
     classes, counts = np.unique(labels, return_counts=True)
     frequent = classes[np.argsort(-counts, kind="stable")][:CONSTANTS_TRIED]
     scores = [score(np.arange(len(label_names)) == label) for label in frequent]

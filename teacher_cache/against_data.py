@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from mixkd.teacher_cache.data.load import Data, DataSpec, load
 from mixkd.teacher_cache.data.logits import Float, GivenLogits, LogitsSpec
 from mixkd.teacher_cache.given import given_sha256
 
-Labelled = tuple[str | None, str | None, float]
+Labelled = tuple[str | None, str | None, Hashable]
 
 
 def compare_with_data(
@@ -77,7 +77,8 @@ def _logits(cache: Cache, data: Data, known: dict[Labelled, list[int]]) -> Itera
     """Compare each row's logits with those beside its text, and the digest with that of all."""
     identity, given = cache.identity, data.given
     as_given = np.concatenate(list(given.values.values()))  # [rows of the data, C]
-    logits = np.concatenate(list(given.as_logits().values()))[:, list(identity.teacher.columns)]
+    as_logits = np.concatenate(list(given.as_logits(identity.problem_type).values()))
+    logits = as_logits[:, list(identity.teacher.columns)]  # [rows of the data, C]
     in_dtype = logits.astype(np.float32).astype(identity.logits_dtype)  # as a build stores them
     allowed = 2 * float(np.finfo(identity.logits_dtype).eps)  # machines differ in their logarithms
     chosen: dict[str, Float] = {}
@@ -131,4 +132,5 @@ def _labelled(
     text_a: Sequence[str] | None, text_b: Sequence[str] | None, numbers: npt.NDArray[Any]
 ) -> Iterator[Labelled]:
     absent = [None] * len(numbers)
-    return zip(text_a or absent, text_b or absent, numbers.tolist(), strict=True)
+    labels = numbers.tolist() if numbers.ndim == 1 else [row.tobytes() for row in numbers]
+    return zip(text_a or absent, text_b or absent, labels, strict=True)

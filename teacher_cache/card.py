@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from mixkd.shared.cards import (
     eval_results,
     hub_id,
+    labels_line,
     languages,
     licence_fields,
     metric_id,
 )
-from mixkd.shared.markdown import listed, plain
+from mixkd.shared.markdown import plain
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard
@@ -89,6 +90,7 @@ class TeacherFacts:
 
     about: dict[str, Any]
     credits: dict[str, str]
+    problem_type: str
     labels: tuple[str, ...]
     two_texts: bool
     train_rows: int
@@ -126,7 +128,7 @@ def teacher_card(facts: TeacherFacts) -> ModelCard:
             task=plain(about["task"]),
             model=plain(about["model"]),
             train_rows=facts.train_rows,
-            labels=listed(facts.labels) or "a number (regression)",
+            labels=labels_line(facts.labels, facts.problem_type),
             facts="\n".join(f"- {name}: {plain(value)}" for name, value in told),
             text='{"text": "a text", "text_pair": "another"}' if facts.two_texts else '"a text"',
             splits=" | ".join(map(plain, facts.validation)),

@@ -230,6 +230,7 @@ def _finetune(options: FinetuneOptions, out: Path, unfinished: Path) -> Finetune
     facts = TeacherFacts(
         about=record["about"],
         credits=credits_of(options),
+        problem_type=data.problem_type,
         labels=data.label_names,
         two_texts=data.splits["train"].text_b is not None,
         train_rows=record["train_rows"],

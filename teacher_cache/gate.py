@@ -15,7 +15,8 @@ from mixkd.shared.arrays import Logits
 from mixkd.shared.cache.header import Identity
 from mixkd.shared.errors import WeakTeacherError
 from mixkd.shared.examples import Examples
-from mixkd.shared.metrics import REGRESSION, metrics
+from mixkd.shared.metrics import MULTI_LABEL, REGRESSION, metrics
+from mixkd.shared.multi_label import LabelCounts, best_constant
 
 log = logging.getLogger(__name__)
 CLASSES_TO_PERMUTE = 6
@@ -24,7 +25,8 @@ CLASSES_TO_PERMUTE = 6
 def against_guessing(
     measured: Mapping[str, float], labels: npt.NDArray[Any], problem_type: str
 ) -> tuple[bool, str, str]:
-    """Compare metrics with those of the majority class (regression: of any constant).
+    """Compare metrics with those of the best constant answer: the majority class, for multi-label
+    the most frequent labels, for regression any number.
 
     Returns:
         Whether they are better, what would be, and what was measured.
@@ -32,6 +34,14 @@ def against_guessing(
     if problem_type == REGRESSION:
         pearson = measured["pearson"]
         return pearson > 0, "a Pearson correlation above 0", f"{pearson:.4f}"
+    if problem_type == MULTI_LABEL:
+        always = best_constant(labels)  # [C]
+        constant = LabelCounts.of(np.broadcast_to(always, labels.shape), labels).micro_f1
+        which = (
+            f"{always.sum()} most frequent labels" if always.sum() > 1 else "most frequent label"
+        )
+        expected = f"micro F1 above {constant:.4f}, that of always answering the {which}"
+        return measured["micro_f1"] > constant, expected, f"{measured['micro_f1']:.4f}"
     majority = np.bincount(labels).max() / len(labels)
     accuracy = measured["accuracy"]
     expected = f"accuracy above {majority:.4f}, that of the majority class"
@@ -45,8 +55,8 @@ class Gate:
     Attributes:
         teacher: Its name, for messages.
         metric: The task's headline metric, compared with `minimum`.
-        minimum: Of the metric; 0 accepts every teacher; None requires more than the majority class
-            (regression: a Pearson correlation above 0).
+        minimum: Of the metric; 0 accepts every teacher; None requires more than the best constant
+            answer (see `against_guessing`).
     """
 
     teacher: str
@@ -97,16 +107,20 @@ class Gate:
         )
 
     def _better_columns(self, logits: Logits, labels: npt.NDArray[Any]) -> tuple[int, ...] | None:
-        """Find the order of the teacher's labels that fits best, if it beats the majority class."""
-        classes = self.identity.classes
-        if self.identity.problem_type == REGRESSION or classes > CLASSES_TO_PERMUTE:
+        """Find the order of the teacher's labels that fits best, if it beats guessing."""
+        classes, problem_type = self.identity.classes, self.identity.problem_type
+        if problem_type == REGRESSION or classes > CLASSES_TO_PERMUTE:
             return None
-        predicted = logits.argmax(axis=1)
-        counts = np.zeros((classes, classes))  # [predicted, label]
-        np.add.at(counts, (predicted, labels), 1)
+        each = np.arange(classes)
+        if problem_type == MULTI_LABEL:
+            predicted, actual = logits > 0, labels == 1  # [n, C]
+        else:
+            predicted, actual = logits.argmax(axis=1)[:, None] == each, labels[:, None] == each
+        counts = predicted.T.astype(np.int64) @ actual  # [C, C], predicted and label
         orders = itertools.permutations(range(classes))
         best = max(orders, key=lambda order: sum(counts[order[c], c] for c in range(classes)))
-        right = sum(counts[best[c], c] for c in range(classes))
-        if best == tuple(range(classes)) or right <= np.bincount(labels).max():
+        reordered = metrics(logits[:, list(best)], labels, problem_type)
+        better, _, _ = against_guessing(reordered, labels, problem_type)
+        if best == tuple(range(classes)) or not better:
             return None
         return tuple(self.identity.teacher.columns[column] for column in best)

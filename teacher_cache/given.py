@@ -76,7 +76,7 @@ class GivenOrigin:
         return self.its_tokenizer
 
     def identify(
-        self, given: GivenLogits, classes: int, labels: Sequence[int] | None
+        self, given: GivenLogits, problem_type: str, classes: int, labels: Sequence[int] | None
     ) -> tuple[TeacherIdentity, GivenScorer]:
         """Return the identity of what was given, and what looks it up.
 
@@ -87,7 +87,8 @@ class GivenOrigin:
             UsageError: If these are not each of 0 to C - 1 once.
         """
         columns = checked_permutation(range(classes) if labels is None else labels, classes)
-        logits = {name: rows[:, list(columns)] for name, rows in given.as_logits().items()}
+        as_logits = given.as_logits(problem_type)
+        logits = {name: rows[:, list(columns)] for name, rows in as_logits.items()}
         sha256 = given_sha256(given)
         identity = TeacherIdentity(source="logits", sha256=sha256, columns=columns)
         return identity, GivenScorer(logits)

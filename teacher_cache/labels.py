@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mixkd.shared.errors import LabelOrderError
-from mixkd.shared.metrics import REGRESSION
+from mixkd.shared.metrics import MULTI_LABEL, REGRESSION
 from mixkd.shared.models.checkpoint import label_names as names_in
 from mixkd.shared.options import check
 
@@ -74,14 +74,21 @@ def teacher_columns(
 
 
 def _check_kind(teacher: str, actual: object, problem_type: str) -> None:
-    # Older checkpoints do not say: there the number of labels decides.
-    if actual is not None and actual != problem_type:
-        raise LabelOrderError(
-            teacher,
-            expected=f"a teacher for {problem_type}",
-            found=f"problem_type {actual} in its config.json",
-            do="use a teacher that was fine-tuned on this task",
-        )
+    # Older checkpoints do not say: there the number of labels decides, which exclude each other.
+    if actual == problem_type or (actual is None and problem_type != MULTI_LABEL):
+        return
+    remedies = {
+        MULTI_LABEL: "; where it has a sigmoid for each label, let its config.json say so",
+    }
+    do = "use a teacher that was fine-tuned on this task"
+    raise LabelOrderError(
+        teacher,
+        expected=f"a teacher for {problem_type}",
+        found=f"problem_type {actual} in its config.json"
+        if actual
+        else "no problem_type in its config.json",
+        do=do + remedies.get(problem_type, ""),
+    )
 
 
 def checked_permutation(labels: Sequence[int], classes: int) -> tuple[int, ...]:

@@ -133,7 +133,10 @@ def data_options(function: Callable[..., None]) -> Callable[..., None]:
         validation_split,
         train_split,
         click.option("--label-names", type=Words(), default="", help="In order of class numbers."),
-        click.option("--label-column", help="[default: label, or the one that reads as labels]"),
+        click.option(
+            "--label-column",
+            help="Or several of 0 and 1. [default: label, or what reads so]",
+        ),
         click.option(
             "--text-columns",
             type=Words(),

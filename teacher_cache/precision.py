@@ -13,6 +13,7 @@ import numpy as np
 
 from mixkd.shared.arrays import Logits
 from mixkd.shared.errors import LogitsError, UsageError
+from mixkd.shared.metrics import MULTI_LABEL
 from mixkd.shared.models.device import native_format
 from mixkd.shared.options import DTYPES, Dtype
 
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # Beyond this difference from float32, in logits, `auto` does not use a lower format. Where the two
-# largest float32 logits are no further apart, they are a tie, and a flip is not counted.
+# largest float32 logits are no further apart, they are a tie, and a flip is not counted; neither is
+# that of a label whose float32 logit is no further from 0.
 TOLERATED_DIFFERENCE = 0.1
 
 
 def choose_dtype(
-    requested: str, device: torch.device, score: Callable[[Dtype], Logits]
+    requested: str,
+    device: torch.device,
+    score: Callable[[Dtype], Logits],
+    problem_type: str | None = None,
 ) -> tuple[Dtype, float]:
     """Choose the format to use, and measure how far it is from float32 on a batch.
 
@@ -37,6 +42,7 @@ def choose_dtype(
 
     Args:
         score: A format -> the batch's logits in it, float32 [B, C].
+        problem_type: As the teacher's config has it; older ones have none.
 
     Returns:
         The format, and the largest difference of a logit from float32: 0 for float32.
@@ -59,8 +65,8 @@ def choose_dtype(
     lower, full = score(low), score("float32")  # [B, C] each
     finite = bool(np.isfinite(lower).all())
     difference = float(np.abs(lower - full).max()) if finite else float("inf")
-    flips = _flips(lower, full)
-    effect = f"{low} moves logits by up to {difference:.2g}, flips {flips} of {len(full)} answers"
+    flips, answers = _flips(lower, full, problem_type)
+    effect = f"{low} moves logits by up to {difference:.2g}, flips {flips} of {answers} answers"
     if automatic and (flips or difference > TOLERATED_DIFFERENCE):
         log.warning("teacher: %s: float32 is used", effect)
         return "float32", 0.0
@@ -75,10 +81,16 @@ def choose_dtype(
     return low, difference
 
 
-def _flips(lower: Logits, full: Logits) -> int:
-    """Count the predictions that differ, of logits [B, C], where `full` is not a tie."""
+def _flips(lower: Logits, full: Logits, problem_type: str | None) -> tuple[int, int]:
+    """Count the predictions that differ, of logits [B, C], where `full` is not a tie; of how many.
+
+    For multi-label each logit is a prediction by its sign.
+    """
+    if problem_type == MULTI_LABEL:
+        decided = np.abs(full) > TOLERATED_DIFFERENCE  # [B, C]
+        return int((decided & ((lower > 0) != (full > 0))).sum()), full.size
     if full.shape[1] < 2:
-        return 0
+        return 0, len(full)
     ordered = np.sort(full, axis=1)  # [B, C]
     decided = ordered[:, -1] - ordered[:, -2] > TOLERATED_DIFFERENCE  # [B]
-    return int((decided & (lower.argmax(axis=1) != full.argmax(axis=1))).sum())
+    return int((decided & (lower.argmax(axis=1) != full.argmax(axis=1))).sum()), len(full)

@@ -108,7 +108,7 @@ def prepare(options: BuildOptions, given: TeacherOrigin | GivenOrigin | None = N
     alike = header if header and header.identity.classes == classes else None
     labels = _teacher_labels(options, alike)
     if isinstance(origin, GivenOrigin):
-        teacher, scorer = origin.identify(content.given, classes, labels)
+        teacher, scorer = origin.identify(content.given, content.problem_type, classes, labels)
     else:
         columns = teacher_columns(
             origin.name, config, content.problem_type, content.label_names, labels

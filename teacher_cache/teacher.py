@@ -207,8 +207,9 @@ class Teacher:
             UsageError: If the format is unknown.
             LogitsError: If the format that was asked for gives NaN or infinity.
         """
+        problem_type = getattr(self.model.config, "problem_type", None)
         self.dtype, difference = choose_dtype(
-            requested, self.device, lambda dtype: self._in_parts(batch, dtype)
+            requested, self.device, lambda dtype: self._in_parts(batch, dtype), problem_type
         )
         return difference
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mixkd.shared.errors import ModelError
 from mixkd.shared.examples import Examples
-from mixkd.shared.metrics import REGRESSION
+from mixkd.shared.metrics import MULTI_LABEL, REGRESSION
 from mixkd.shared.models.checkpoint import read_config
 from mixkd.shared.models.device import elsewhere, memory_for
 from mixkd.shared.models.loading import Labels, load_classifier
@@ -135,18 +135,21 @@ def _loss(
     problem_type: str,
     dtype: str,
 ) -> torch.Tensor:
-    """Compute the mean cross entropy, or mean squared error for regression, of a batch."""
+    """Compute the mean cross entropy of a batch: for multi-label over all its labels, for
+    regression the mean squared error."""
     import torch
-    from torch.nn.functional import cross_entropy, mse_loss
+    from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
     batch = to_tensors(examples.originals(rows, teacher.pad_id), teacher.device)
     inputs = usual_inputs(teacher.model, batch)  # [B, T] each
-    labels = to_tensor(examples.labels[rows], teacher.device)  # [B]
+    labels = to_tensor(examples.labels[rows], teacher.device)  # [B], or [B, C] for multi-label
     lower = dtype != "float32"
     with torch.autocast(teacher.device.type, dtype=getattr(torch, dtype), enabled=lower):
         logits = teacher.model(**inputs).logits.float()  # [B, C]
     if problem_type == REGRESSION:
         return mse_loss(logits[:, 0], labels)
+    if problem_type == MULTI_LABEL:
+        return binary_cross_entropy_with_logits(logits, labels.float())
     return cross_entropy(logits, labels)
 
 

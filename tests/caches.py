@@ -25,7 +25,7 @@ from mixkd.shared.cache.records import Made
 from mixkd.shared.cache.seal import Seal
 from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.examples import Examples
-from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.metrics import CLASSIFICATION, HEADLINES, REGRESSION
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.progress import ShowProgress, progress
 from mixkd.teacher_cache import build as product
@@ -124,12 +124,11 @@ def draft(
     columns: Sequence[KeptColumn] = (),
 ) -> Draft:
     """What `cache.json` will say; without `metric`, the usual one of the problem type."""
-    usual = "pearson" if identity.problem_type == REGRESSION else "accuracy"
     return Draft(
         identity=identity,
         shard_rows=shard_rows,
         shard_format=shard_format,
-        metric=metric or usual,
+        metric=metric or HEADLINES[identity.problem_type],
         about=dict(about or {"task": "synthetic"}),
         columns=tuple(columns),
     )

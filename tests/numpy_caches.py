@@ -10,7 +10,7 @@ stored logit can be computed again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from mixkd.shared.arrays import Logits
 from mixkd.shared.examples import Examples, Ragged
+from mixkd.shared.metrics import MULTI_LABEL
 from mixkd.shared.mixup import MixBatch
 from mixkd.shared.pairs import PairTable
 from mixkd.shared.plan import pairs
@@ -100,6 +101,17 @@ def examples(
     )
 
 
+def several_labels(rows: Examples, classes: int, labelled: int | None = None) -> Examples:
+    """The same with multi-label targets: row k has the labels of k's binary digits.
+
+    Args:
+        labelled: Rows that have labels, the first ones; None: all.
+    """
+    digits = np.arange(len(rows))[:, None] >> np.arange(classes) & 1  # [n, C]
+    digits[len(rows) if labelled is None else labelled :] = -1
+    return replace(rows, labels=digits.astype(np.int8))
+
+
 def job(
     root: Path,
     pairs: int = 40,
@@ -107,13 +119,23 @@ def job(
     classes: int = 2,
     *,
     train: int = TRAIN,
+    several: bool = False,
+    labelled: int | None = None,
     **changes: Any,
 ) -> Job:
-    """A build of synthetic examples; `changes` as `tests.caches.job` takes them."""
+    """A build of synthetic examples; `changes` as `tests.caches.job` takes them.
+
+    Args:
+        several: Multi-label; only then `labelled` counts.
+    """
     splits = {
         "train": examples(train, 1, classes),
         "validation": examples(VALIDATION, 2, classes),
     }
+    if several:
+        splits["train"] = several_labels(splits["train"], classes, labelled)
+        splits["validation"] = several_labels(splits["validation"], classes)
+        changes["problem_type"] = MULTI_LABEL
     settings = {"files": FILES, "max_length": LONGEST, **changes}
     return caches.job(
         root, splits, classes=classes, pairs=pairs, shard_format=shard_format, **settings

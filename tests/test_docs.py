@@ -191,11 +191,13 @@ def test_the_formats_vectors_of_the_plan_are_the_codes() -> None:
 
 
 def test_the_formats_vectors_of_the_digests_are_the_codes(tmp_path: Path) -> None:
-    texts, ids, given, teacher = re.findall(r"^\|.*\| `([0-9a-f]{64})` \|$", FORMAT, re.MULTILINE)
+    found = re.findall(r"^\|.*\| `([0-9a-f]{64})` \|$", FORMAT, re.MULTILINE)
+    texts, ids, ids_of_sets, given, teacher = found
     labels = np.array([1], np.int64)
     assert texts == texts_sha256([pa.array(["good"]), pa.array(["né"])], labels)
     rows = Ragged.from_rows([[101, 7, 102]], np.int32), Ragged.from_rows([[0, 0, 0]], np.int8)
     assert ids == Examples(*rows, labels).ids_sha256()
+    assert ids_of_sets == Examples(*rows, np.array([[1, 0, 1]], np.int8)).ids_sha256()
     assert given == given_sha256(GivenLogits("probabilities", {"train": np.array([[0.25, 0.75]])}))
     (tmp_path / "config.json").write_bytes(b"{}")
     (tmp_path / "model.safetensors").write_bytes(b"weights")

@@ -9,9 +9,9 @@ from mixkd.shared.cache.header import Identity, labelled_note
 from mixkd.shared.cache.loadable import rows_path
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.cache.records import Record
-from mixkd.shared.cards import hub_id, languages, licence_fields, size_category
+from mixkd.shared.cards import hub_id, labels_line, languages, licence_fields, size_category
 from mixkd.shared.markdown import listed, plain
-from mixkd.shared.metrics import REGRESSION
+from mixkd.shared.metrics import CLASSIFICATION, MULTI_LABEL, REGRESSION
 
 PROSE = """
 # {task}: a teacher's logits
@@ -91,6 +91,10 @@ WARNING = {
     False: "**It contains the source texts as token ids**: the tokenizer beside them decodes ids "
     "to text.\nThe texts themselves were left out, which makes a cache smaller, not anonymous.",
 }
+TASK_IDS = {
+    MULTI_LABEL: ["multi-label-classification"],
+    REGRESSION: ["text-scoring"],
+}
 FURTHER = "\nIt has further columns of the data too, in `rows/` and `columns/`."
 TOLD = ("license", "data_license")  # elsewhere in the card
 # What the tools write into `about`, in the card's order.
@@ -133,7 +137,7 @@ def card(cache: Cache) -> str:
         **licence,
         **known,
         task_categories=["text-classification"],
-        task_ids=["text-scoring"] if identity.problem_type == REGRESSION else None,
+        task_ids=TASK_IDS.get(identity.problem_type),
         size_categories=[size_category(cache.seal.rows.originals)],
         tags=["mixkd", "knowledge-distillation"],
         configs=_configs(cache),
@@ -167,7 +171,7 @@ def _prose(cache: Cache, task: object) -> str:
         s="s" * (identity.classes > 1),
         dtype=identity.logits_dtype,
         split_codes=", ".join(f"{k} is {split.name}" for k, split in enumerate(identity.splits)),
-        labels=listed(identity.label_names) or "a number (regression)",
+        labels=labels_line(identity.label_names, identity.problem_type),
         beta=beta,
         mask=identity.mixup.mask,
         seed=identity.mixup.seed,
@@ -234,11 +238,14 @@ def _config(name: str, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _label(identity: Identity) -> str:
-    regression = identity.problem_type == REGRESSION
-    every = f"a `ClassLabel` of {identity.classes} classes, numbered from 0"
+    one = f"a `ClassLabel` of {identity.classes} classes, numbered from 0"
+    every, none = {
+        CLASSIFICATION: (one, "-1"),
+        MULTI_LABEL: (f"a list, of any length, of {one}", "null"),
+        REGRESSION: ("a number", "NaN"),
+    }[identity.problem_type]
     some = any(split.labelled < split.rows for split in identity.splits)
-    none = f"; {'NaN' if regression else '-1'} where a row of train has none"
-    return ("a number" if regression else every) + none * some
+    return every + f"; {none} where a row of train has none" * some
 
 
 def _licence(about: Any) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mixkd.shared.examples import Examples
+from mixkd.shared.examples import Examples, has_label
 from mixkd.shared.pairs import PairTable
 
 if TYPE_CHECKING:
@@ -26,9 +27,10 @@ def split_dataset(
     The columns are those of the examples (`text_a`, `text_b`, `label` as `ClassLabel`, `input_ids`,
     `token_type_ids`, as far as the cache has them), those of the data that were kept, and
     `teacher_logits`, C numbers per row. A row without a label has -1 there, or NaN for
-    regression.
+    regression. For multi-label, `label` is made anew: a list of classes, None where there is none.
     """
     columns = {name: column for name, column in examples.columns().items() if column is not None}
+    columns["label"] = label_column(examples.labels)
     further = {} if kept is None else dict(zip(kept.column_names, kept.columns, strict=True))
     return _dataset({**columns, **further, "teacher_logits": logits_column(logits)}, label_names)
 
@@ -50,8 +52,20 @@ def _dataset(columns: dict[str, Any], label_names: Sequence[str]) -> datasets.Da
     table = pa.table(columns)
     features = datasets.Features.from_arrow_schema(table.schema)
     if label_names and "label" in features:
-        features["label"] = datasets.ClassLabel(names=list(label_names))
+        one: Any = datasets.ClassLabel(names=list(label_names))
+        several = pa.types.is_list(table.schema.field("label").type)
+        features["label"] = datasets.Sequence(one) if several else one
     return datasets.Dataset(InMemoryTable(table), info=datasets.DatasetInfo(features=features))
+
+
+def label_column(labels: npt.NDArray[Any]) -> pa.Array:
+    """Return labels as `datasets` has them: of multi-label [n, C] a list of classes per row."""
+    if labels.ndim == 1:
+        return pa.array(labels)
+    rows, classes = np.nonzero(labels > 0)
+    offsets = np.searchsorted(rows, np.arange(len(labels) + 1)).astype(np.int32)  # [n + 1]
+    without = pa.array(~has_label(labels))
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(classes, pa.int64()), mask=without)
 
 
 def logits_column(logits: npt.NDArray[Any]) -> pa.FixedSizeListArray:

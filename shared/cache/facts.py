@@ -10,7 +10,7 @@ import msgspec
 from mixkd.shared.cache.header import About, Mixup, labelled_note
 from mixkd.shared.cache.interpolation import MixBin, PairsVerdict, mixing
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.metrics import REGRESSION
+from mixkd.shared.metrics import MULTI_LABEL, REGRESSION
 from mixkd.shared.units import size
 
 NAMES_SHOWN = 8
@@ -77,7 +77,8 @@ class CacheFacts:
         lines = [
             f"cache        {self.name}",
             f"teacher      {self.about.get('teacher', 'unknown')}",
-            f"examples     {splits}; labels {shown or 'a number'}",
+            f"examples     {splits}; labels {shown or 'a number'}"
+            + " (multi-label)" * (self.problem_type == MULTI_LABEL),
             f"pairs        {self.pairs}, Beta({beta:g}, {beta:g}), "
             f"mask {self.mixup.mask}, seed {self.mixup.seed}",
             f"size         {size(self.size_bytes)}: starting points {size(self.starts_bytes)}, "
@@ -92,7 +93,8 @@ class CacheFacts:
             if self.metric in scores
         ]
         if self.pairs:
-            kind = "difference" if self.problem_type == REGRESSION else "KL, nats"
+            per_label = " per label" * (self.problem_type == MULTI_LABEL)
+            kind = "difference" if self.problem_type == REGRESSION else f"KL{per_label}, nats"
             lines.append(f"teacher on mixes against interpolating its answers ({kind}):")
             lines += [
                 f"  heavier side {b.low}-{b.high}: {b.distance:.4f} ({b.pairs} pairs)"

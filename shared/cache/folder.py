@@ -241,8 +241,9 @@ class CacheFolder:
         name = f"examples/{split.name}.arrow"
         where = self.root / name
         data = files.mapped(self.root, name, limit_bytes=FILE_LIMIT_BYTES)
-        examples = Examples.from_bytes(data, split.rows, identity.problem_type, where)
-        examples.check_values(identity.classes, identity.max_length, split.labelled, where)
+        kind, classes = identity.problem_type, identity.classes
+        examples = Examples.from_bytes(data, split.rows, kind, where, classes)
+        examples.check_values(classes, identity.max_length, split.labelled, where)
         check_digest(where, examples.ids_sha256(), split.ids_sha256, GET_AGAIN)
         if (texts_sha256 := examples.texts_sha256()) is not None:
             check_digest(where, texts_sha256, split.texts_sha256, GET_AGAIN)

@@ -22,7 +22,7 @@ from mixkd.shared.json_values import (
     malformed,
     sha256_hex,
 )
-from mixkd.shared.metrics import CLASSIFICATION, metric_names
+from mixkd.shared.metrics import REGRESSION, metric_names
 from mixkd.shared.mixup import MaskRule
 from mixkd.shared.plan import PLAN_VERSION
 
@@ -99,7 +99,7 @@ class Mixup(Value, frozen=True, kw_only=True):
 class Identity(Value, frozen=True, kw_only=True, dict=True):
     """What a cache is a cache of: content only, so that equal content made elsewhere is equal."""
 
-    problem_type: Literal["single_label_classification", "regression"]
+    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"]
     label_names: tuple[str, ...]
     splits: Annotated[tuple[Split, ...], msgspec.Meta(max_length=SPLITS_LIMIT)]
     teacher: TeacherIdentity
@@ -110,7 +110,7 @@ class Identity(Value, frozen=True, kw_only=True, dict=True):
     @property
     def classes(self) -> int:
         """C, the number of logits in a row; 1 for regression."""
-        return len(self.label_names) if self.problem_type == CLASSIFICATION else 1
+        return 1 if self.problem_type == REGRESSION else len(self.label_names)
 
     @property
     def n_train(self) -> int:

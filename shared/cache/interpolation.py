@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared.cache.reader import Cache
-from mixkd.shared.metrics import REGRESSION, kl_divergence, probabilities
+from mixkd.shared.metrics import MULTI_LABEL, REGRESSION, kl_divergence, probabilities
 
 Float = npt.NDArray[np.float64]
 LAM_BINS = 5
@@ -41,7 +41,7 @@ class MixBin:
 
     Attributes:
         distance: Mean KL(interpolation of the teacher's answers || its answer on the mix), in nats;
-            for regression the mean absolute difference.
+            for multi-label the mean over labels too, for regression the mean absolute difference.
     """
 
     low: float
@@ -57,11 +57,11 @@ class PairsVerdict:
     Attributes:
         kind: close, between or different.
         distance: Mean over pairs, as in `MixBin`.
-        scale: What to compare it with: the mean entropy of the interpolated answers, in nats; for
-            regression the standard deviation of the answers.
+        scale: What to compare it with: the mean entropy of the interpolated answers, in nats and
+            for multi-label per label; for regression the standard deviation of the answers.
         close, different: The thresholds, in the unit of `distance`.
         relabelled: Share of the pairs whose most probable label is another one than interpolation
-            says; None for regression.
+            says, or for multi-label whose predicted labels are others; None for regression.
         summary: In words.
     """
 
@@ -98,9 +98,10 @@ class Mixing:
 
 def mixing(cache: Cache) -> Mixing:
     """Measure the distances over up to 64 shards of pairs."""
-    regression = cache.identity.problem_type == REGRESSION
+    problem_type = cache.identity.problem_type
+    regression = problem_type == REGRESSION
     logits = cache.logits("train").astype(np.float64)  # [n, C]
-    answers = logits if regression else probabilities(logits)  # [n, C]
+    answers = logits if regression else probabilities(logits, problem_type)  # [n, C]
     none = np.empty(0)
     weights, distances, interpolated, changes = [none], [none], [none], [none]
     for record in cache.pair_records[:SHARDS_SAMPLED]:
@@ -113,9 +114,10 @@ def mixing(cache: Cache) -> Mixing:
             distances.append(np.abs(between - mixed)[:, 0])
             interpolated.append(between[:, 0])
         else:
-            distances.append(kl_divergence(between, probabilities(mixed)))
-            interpolated.append(_entropy(between))
-            changes.append(between.argmax(axis=1) != mixed.argmax(axis=1))
+            answer = probabilities(mixed, problem_type)  # [rows, C]
+            distances.append(kl_divergence(between, answer, problem_type))
+            interpolated.append(_entropy(between, problem_type))
+            changes.append(_changed(between, answer, problem_type))
     weight, distance = np.concatenate(weights), np.concatenate(distances)  # [pairs]
     bins = _bins(weight, distance)
     if not len(distance):
@@ -137,9 +139,18 @@ def verdict(distance: float, scale: float, relabelled: float | None) -> PairsVer
     return PairsVerdict(kind, distance, scale, close, different, relabelled, WORDS[kind])
 
 
-def _entropy(distribution: Float) -> Float:
+def _changed(between: Float, answer: Float, problem_type: str) -> Float:
+    """Give 1 for rows of probabilities [rows, C] that predict different labels, else 0: [rows]."""
+    if problem_type == MULTI_LABEL:
+        return np.asarray(((between > 0.5) != (answer > 0.5)).any(axis=1), np.float64)
+    return np.asarray(between.argmax(axis=1) != answer.argmax(axis=1), np.float64)
+
+
+def _entropy(distribution: Float, problem_type: str) -> Float:
     from scipy.special import entr
 
+    if problem_type == MULTI_LABEL:
+        return np.asarray((entr(distribution) + entr(1 - distribution)).mean(axis=1))  # [rows]
     entropy: Float = entr(distribution).sum(axis=1)  # [rows]
     return entropy
 

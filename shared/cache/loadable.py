@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from mixkd.shared import files, publish
-from mixkd.shared.cache.dataset import logits_column
+from mixkd.shared.cache.dataset import label_column, logits_column
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.content import Content, Sink
 from mixkd.shared.errors import MixkdError
@@ -73,14 +73,17 @@ def rows(cache: Cache, split: str) -> Iterator[bytes]:
         (kept,) = cache.columns(split).to_batches()
         columns |= dict(zip(kept.schema.names, kept.columns, strict=True))
     types = {name: column.type for name, column in columns.items()}
+    types["label"] = label_column(examples.labels[:0]).type
     types["teacher_logits"] = logits_column(logits[:0]).type
     schema = pa.schema(types.items(), metadata=_features(types, cache.identity.label_names))
     sink = _Sink()
     with pa.ipc.new_file(sink, schema) as writer:
         for start in range(0, len(examples), BATCH_ROWS):
             part = slice(start, start + BATCH_ROWS)
-            arrays = [column[part] for column in columns.values()]
-            writer.write_batch(pa.record_batch([*arrays, logits_column(logits[part])], schema))
+            arrays = {name: column[part] for name, column in columns.items()}
+            arrays["label"] = label_column(examples.labels[part])
+            arrays["teacher_logits"] = logits_column(logits[part])
+            writer.write_batch(pa.record_batch([*arrays.values()], schema))
             yield from sink.taken(PART_BYTES)
     yield from sink.taken(1)
 
@@ -118,8 +121,11 @@ class _Sink:
 def _features(types: dict[str, pa.DataType], label_names: Sequence[str]) -> dict[str, str]:
     """Describe the columns as `datasets` does in a schema: names of classes are stored there."""
     features = {name: _feature(kind) for name, kind in types.items()}
+    one = {"names": list(label_names), "_type": "ClassLabel"}
     if label_names and pa.types.is_integer(types["label"]):
-        features["label"] = {"names": list(label_names), "_type": "ClassLabel"}
+        features["label"] = one
+    if pa.types.is_list(types["label"]):
+        features["label"] = {"feature": one, "_type": "List"}
     return {"huggingface": json.dumps({"info": {"features": features}})}
 
 

@@ -26,6 +26,7 @@ from mixkd.shared.cache.starts import Layers, layers_of, listed, start_name
 from mixkd.shared.errors import AlignmentError, MalformedError, UsageError
 from mixkd.shared.examples import Examples
 from mixkd.shared.json_values import COUNT_LIMIT
+from mixkd.shared.metrics import MULTI_LABEL, REGRESSION
 from mixkd.shared.pairs import PairTable
 from mixkd.shared.places import check_cache
 from mixkd.shared.publish import is_temporary
@@ -87,7 +88,9 @@ class Cache:
             f"{split.rows:,} {split.name}{labelled_note(split.rows, split.labelled)}"
             for split in self.identity.splits
         )
-        classes = f"{self.identity.classes} classes" if self.identity.label_names else "regression"
+        kind, count = self.identity.problem_type, self.identity.classes
+        several = f"{count} labels, any number per row"
+        classes = {MULTI_LABEL: several, REGRESSION: "regression"}.get(kind, f"{count} classes")
         pairs = f"{self.seal.rows.pairs:,} pairs"
         return f"Cache({str(self.root)!r}: {splits}, {pairs}, {classes}, pin {self.pin[:12]})"
 
@@ -274,10 +277,10 @@ class Cache:
 
     def _open_examples(self, split: str) -> Examples:
         where, data, rows = self._covered_table(f"examples/{split}.arrow", split)
-        examples = Examples.from_bytes(data, rows, self.identity.problem_type, where)
+        kind, classes = self.identity.problem_type, self.identity.classes
+        examples = Examples.from_bytes(data, rows, kind, where, classes)
         labelled = next(s.labelled for s in self.identity.splits if s.name == split)
-        classes, max_length = self.identity.classes, self.identity.max_length
-        examples.check_values(classes, max_length, labelled, where)
+        examples.check_values(classes, self.identity.max_length, labelled, where)
         return examples
 
     def _covered_table(self, path: str, split: str) -> tuple[Path, mmap.mmap, int]:

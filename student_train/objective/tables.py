@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from mixkd.shared.metrics import MULTI_LABEL
 from mixkd.student_train.objective.distances import DISTANCES
 from mixkd.student_train.objective.terms import PRESETS, TERMS, Term
 
@@ -36,10 +37,13 @@ def distances_table() -> str:
             row.help,
             "yes" if row.uses_temperature else "no",
             "yes" if row.fits_regression else "no",
+            "yes" if row.of(MULTI_LABEL) else "no",
         ]
         for row in DISTANCES.values()
     ]
-    return _markdown(["`--distance`", "measures", "`--temperature`", "regression"], rows)
+    return _markdown(
+        ["`--distance`", "measures", "`--temperature`", "regression", "multi-label"], rows
+    )
 
 
 def _reads(term: Term) -> str:

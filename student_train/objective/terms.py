@@ -22,7 +22,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
-from mixkd.student_train.objective.distances import DISTANCES, squared_error
+from mixkd.shared.metrics import CLASSIFICATION, MULTI_LABEL, REGRESSION
+from mixkd.student_train.objective.distances import (
+    binary_cross_entropy,
+    distance_of,
+    squared_error,
+)
 from mixkd.student_train.objective.names import check_name
 
 if TYPE_CHECKING:
@@ -38,7 +43,8 @@ class Rows:
     Attributes:
         student: The student's logits [B, C].
         teacher: The cached teacher's raw logits on the same inputs [B, C].
-        targets: Labels as one-hot rows [B, C], mixed for mixes; for regression the numbers [B, 1].
+        targets: Labels as one-hot rows [B, C], or 0 and 1 per label, mixed for mixes; for
+            regression the numbers [B, 1].
         labelled: int64, the positions of the rows with a label; None if all have one. A term that
             needs labels sees these rows alone.
     """
@@ -96,13 +102,13 @@ class Objective:
 
     Attributes:
         weights: Term -> weight; terms that are not named have weight 0.
-        regression: The labels are approached by squared error.
+        problem_type: One of `mixkd.shared.metrics.PROBLEM_TYPES`; of the cache.
         distance: Name of the distance between student and teacher.
         temperature: T > 0 of the distances that use one.
     """
 
     weights: Mapping[str, float]
-    regression: bool = False
+    problem_type: str = CLASSIFICATION
     distance: str = "mse"
     temperature: float = 1.0
 
@@ -157,15 +163,18 @@ class Objective:
 
 
 def supervised(rows: Rows, objective: Objective) -> Tensor:
-    """Compute cross entropy of targets and student; for regression the squared error."""
-    if objective.regression:
+    """Compute cross entropy of targets and student; for multi-label that of each label, mean over
+    labels; for regression the squared error."""
+    if objective.problem_type == REGRESSION:
         return squared_error(rows.student, rows.targets)  # [B]
+    if objective.problem_type == MULTI_LABEL:
+        return binary_cross_entropy(rows.student, rows.targets)  # [B]
     return -(rows.targets * rows.student.log_softmax(dim=1)).sum(dim=1)  # [B]
 
 
 def imitation(rows: Rows, objective: Objective) -> Tensor:
     """Compute the distance between student and teacher."""
-    measure = DISTANCES[objective.distance].function
+    measure = distance_of(objective.distance, objective.problem_type)
     return measure(rows.student, rows.teacher, objective.temperature)  # [B]
 
 

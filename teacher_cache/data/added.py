@@ -59,13 +59,12 @@ def add_to_train(
     Raises:
         DataError: If a place has no such rows, naming the first that is wrong.
     """
-    regression = originals.labels.dtype.kind == "f"
     places = [place for place in spec.unlabelled if not _is_rest(place)]
     added = {
         augmented.OPTION: [read_augmented(file, originals) for file in spec.augmented],
         unlabelled.OPTION: [
             *([unlabelled.unlabelled(rest)] if _names_rest(spec) else []),
-            *read_unlabelled(places, read, originals.columns, regression=regression),
+            *read_unlabelled(places, read, originals.columns, originals.labels),
         ],
     }
     about: About = {}

@@ -34,7 +34,7 @@ class Originals:
 
     Attributes:
         ids: Of each row of the table, in `--id-column`; None counts rows.
-        labels: Of each row of the table, int64 or float32 [n].
+        labels: Of each row of the table, as in `TextSplit`.
         used: The rows that are trained on: not held out, and in the subset.
         columns: The text columns.
         label_column: Which an augmented file may have too.
@@ -114,7 +114,8 @@ def _check_labels(table: Table, labels: npt.NDArray[Any], originals: Originals) 
     if originals.label_column not in table.columns:
         return
     own = originals.read_labels(table)
-    different = np.flatnonzero(~np.isclose(own, labels, rtol=1e-6, atol=0, equal_nan=True))
+    unlike = ~np.isclose(own, labels, rtol=1e-6, atol=0, equal_nan=True)  # [n], or [n, C]
+    different = np.flatnonzero(unlike.reshape(len(unlike), -1).any(axis=1))
     if len(different):
         row = int(different[0])
         raise DataError(
@@ -126,4 +127,6 @@ def _check_labels(table: Table, labels: npt.NDArray[Any], originals: Originals) 
 
 
 def _shown(label: Any) -> str:
+    if label.ndim:
+        return str(np.flatnonzero(label > 0).tolist()) if label[0] >= 0 else "none"
     return "none" if label == -1 or label != label else f"{label:g}"

@@ -5,7 +5,8 @@
     data = load(DataSpec(task="mood", data="owner/name:configuration@revision"))  # of the Hub
     data = load(DataSpec(task="mood", data=dataset_dict))               # an object of `datasets`
 
-Labels are classes in the order of `label_names`, or numbers (see `targets`).
+Labels are classes in the order of `label_names`, or numbers (see `targets`), or lists of classes
+(see `label_sets`).
 """
 
 from __future__ import annotations
@@ -27,14 +28,16 @@ from mixkd.shared.data.read import read_source
 from mixkd.shared.data.sources import About, Source, Table
 from mixkd.shared.data.texts import texts
 from mixkd.shared.errors import DataError
-from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.metrics import REGRESSION
 from mixkd.shared.options import check
 from mixkd.teacher_cache.data.added import add_to_train, check_added
 from mixkd.teacher_cache.data.augmented import Originals, read_ids
+from mixkd.teacher_cache.data.flags import with_label_lists
 from mixkd.teacher_cache.data.kept import check_names, kept
-from mixkd.teacher_cache.data.logits import GivenLogits, Kind, LogitsSpec, take_logits
+from mixkd.teacher_cache.data.label_sets import LabelSets, find_label_sets, is_multi_label
+from mixkd.teacher_cache.data.logits import GivenLogits, Kind, LogitsSpec, decided, take_logits
 from mixkd.teacher_cache.data.splits import TextSplit, hold_out, subset
-from mixkd.teacher_cache.data.targets import Classes, find_classes, is_regression, scores
+from mixkd.teacher_cache.data.targets import Classes, Scores, find_classes, is_regression
 from mixkd.teacher_cache.data.tasks import TASKS, Task, headline, task_named
 from mixkd.teacher_cache.data.unlabelled import labelled_tables, no_labels, with_labels
 
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from mixkd.shared.data.objects import AnyData
 
 log = logging.getLogger(__name__)
+Targets = Scores | Classes | LabelSets
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ class DataSpec:
             `Dataset` or `DatasetDict` of `datasets`; None is GLUE on the Hub.
         text_columns: One or two; empty takes the task's, or well-known names, or the one column
             that reads as text.
-        label_column: None takes the task's, or `label`, or the one that reads as labels.
+        label_column: None takes the task's, or `label`, or the one that reads as labels. Several,
+            separated by commas, are columns of 0 and 1, one per label.
         label_names: Empty takes the source's own, or the task's, or those that occur.
         subset: The part of the training rows to use, in (0, 1].
         unlabelled: What adds texts without labels to train, each like `data`; "rest" is what
@@ -149,7 +154,7 @@ def load(spec: DataSpec, logits: LogitsSpec | None = None) -> Data:
         DataError: On rows, columns, labels or splits that cannot be used, naming the first.
     """
     task = TASKS.get(spec.task)
-    source, given = take_logits(_read(spec, task), logits)
+    source, given = take_logits(with_label_lists(_read(spec, task), spec.label_column), logits)
     tables = list(source.tables.values())
     train = tables[0]
     _check_rows(tables)
@@ -160,22 +165,22 @@ def load(spec: DataSpec, logits: LogitsSpec | None = None) -> Data:
     further = kept(source.tables, spec.keep_columns) if spec.keep_columns else {}
     labelled = labelled_tables(tables, label_column)
     names = spec.label_names or source.label_names or _class_names(labelled, label_column)
-    classes = _classes(names, task, labelled, label_column)
+    targets = _targets(names, task, labelled, label_column)
     splits = {
         name: replace(
-            _split(table, text_columns, label_column, classes, published=source.published),
+            _split(table, text_columns, label_column, targets, published=source.published),
             kept=further.get(name),
         )
         for name, table in source.tables.items()
     }
     if logits:
-        given.check_width(logits, () if classes is None else classes.names)
+        given.check_width(logits, targets.names)
+        given = decided(given, source.tables, logits, targets.problem_type)
         splits = {name: replace(rows, logits=given.values[name]) for name, rows in splits.items()}
     where = train.where
     ids = read_ids(train, spec.id_column) if spec.id_column else None
     del tables, train, further, labelled
     source.tables.clear()  # all that is used of a large file is in the splits now
-    problem_type = REGRESSION if classes is None else CLASSIFICATION
     about: About = {"task": spec.task, **source.about}
     whole = splits["train"]
     used, rest = np.arange(len(whole)), np.arange(0)  # rows of the table
@@ -190,7 +195,7 @@ def load(spec: DataSpec, logits: LogitsSpec | None = None) -> Data:
     splits["train"] = whole.take(used)
     originals = Originals(
         *(ids, whole.labels, used, text_columns, label_column),
-        read_labels=lambda table: _labels(table, label_column, classes),
+        read_labels=lambda table: _labels(table, label_column, targets),
     )
     about |= add_to_train(
         *(spec, splits, originals, whole.take(rest)),
@@ -204,9 +209,9 @@ def load(spec: DataSpec, logits: LogitsSpec | None = None) -> Data:
     _release()
     return Data(
         splits,
-        label_names=() if classes is None else classes.names,
-        problem_type=problem_type,
-        metric=headline(spec.task, problem_type),
+        label_names=targets.names,
+        problem_type=targets.problem_type,
+        metric=headline(spec.task, targets.problem_type),
         about=about,
         logits_kind=given.kind,
     )
@@ -249,33 +254,35 @@ def _check_rows(tables: list[Table]) -> None:
         raise _too_few(tables[0].where, len(tables[0]))
 
 
-def _classes(
+def _targets(
     given: tuple[str, ...], task: Task | None, tables: list[Table], label_column: str
-) -> Classes | None:
-    """Find the classes; None is a regression."""
+) -> Targets:
+    """Find out what labels are: numbers, classes, or lists of classes."""
     if not given and task:
         if task.problem_type == REGRESSION:
-            return None
+            return Scores()
         given = task.label_names
+    if is_multi_label(tables, label_column):
+        return find_label_sets(tables, label_column, given)
     if not given and is_regression(tables, label_column):
-        return None
+        return Scores()
     return find_classes(tables, label_column, given)
 
 
 def _split(
-    table: Table, columns: tuple[str, ...], label: str, classes: Classes | None, *, published: bool
+    table: Table, columns: tuple[str, ...], label: str, targets: Targets, *, published: bool
 ) -> TextSplit:
-    labels = _labels(table, label, classes)
+    labels = _labels(table, label, targets)
     may_be_empty = published and len(columns) == 2
     text_a, *rest = (texts(table, column, may_be_empty=may_be_empty) for column in columns)
     return TextSplit(text_a, rest[0] if rest else None, labels)
 
 
-def _labels(table: Table, column: str, classes: Classes | None) -> npt.NDArray[np.generic]:
+def _labels(table: Table, column: str, targets: Targets) -> npt.NDArray[np.generic]:
     """Read labels; a table without the column, which is train's, has none."""
     if column not in table.columns:
-        return no_labels(len(table), regression=classes is None)
-    return scores(table, column) if classes is None else classes.numbers(table, column)
+        return no_labels(len(table), targets.none)
+    return targets.read(table, column)
 
 
 def _hold_out(train: TextSplit, where: str) -> tuple[Indices, Indices]:

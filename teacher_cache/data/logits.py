@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mixkd.shared.data.sources import Source, Table
 from mixkd.shared.errors import DataError
+from mixkd.shared.metrics import MULTI_LABEL
 from mixkd.shared.options import check, check_choice
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ class LogitsSpec:
 
     Attributes:
         columns: One column of lists of C numbers, or C columns of one number each.
-        kind: `auto` takes rows in [0, 1] that sum to 1, both within 1e-3, as probabilities.
+        kind: `auto` takes rows in [0, 1] that sum to 1, both within 1e-3, as probabilities; of
+            multi-label, where labels do not exclude each other, rows in [0, 1].
         dtype: What they are stored in: larger numbers are refused.
 
     Raises:
@@ -64,7 +66,7 @@ class GivenLogits:
     """What the columns hold; no values where a teacher is to give them.
 
     Attributes:
-        kind: What the numbers are.
+        kind: What the numbers are; logits until `decided`.
         values: Split name -> the numbers as given, float64 [n, C].
     """
 
@@ -90,14 +92,18 @@ class GivenLogits:
                 "the numbers with --label-names",
             )
 
-    def as_logits(self) -> dict[str, Float]:
+    def as_logits(self, problem_type: str) -> dict[str, Float]:
         """Return logits, float64 [n, C] per split.
 
         Probabilities become their natural logarithms, of at least 1e-7: their softmax at
-        temperature 1 is what was given.
+        temperature 1 is what was given. For multi-label it is the logarithm of p / (1 - p), of p
+        from 1e-7 to 1 - 1e-7: its sigmoid is what was given.
         """
         if self.kind == "logits":
             return self.values
+        if problem_type == MULTI_LABEL:
+            inside = {name: np.clip(p, FLOOR, 1 - FLOOR) for name, p in self.values.items()}
+            return {name: np.log(p) - np.log1p(-p) for name, p in inside.items()}
         return {name: np.log(np.maximum(rows, FLOOR)) for name, rows in self.values.items()}
 
 
@@ -105,8 +111,7 @@ def take_logits(source: Source, spec: LogitsSpec | None) -> tuple[Source, GivenL
     """Read the columns of every split, and take them out of the source's tables.
 
     Raises:
-        DataError: On a missing column, and on rows that are not C finite numbers or not of the
-            kind that was asked for, naming the first.
+        DataError: On a missing column, and on rows that are not C finite numbers, naming the first.
     """
     if spec is None:
         return source, GivenLogits()
@@ -117,8 +122,18 @@ def take_logits(source: Source, spec: LogitsSpec | None) -> tuple[Source, GivenL
         )
         for name, table in source.tables.items()
     }
-    kind = _kind(source.tables, values, spec)
-    return replace(source, tables=tables), GivenLogits(kind, values)
+    return replace(source, tables=tables), GivenLogits(values=values)
+
+
+def decided(
+    given: GivenLogits, tables: Mapping[str, Table], spec: LogitsSpec, problem_type: str
+) -> GivenLogits:
+    """Decide whether the numbers are logits or probabilities.
+
+    Raises:
+        DataError: On rows that are not of the kind that was asked for, naming the first.
+    """
+    return replace(given, kind=_kind(tables, given.values, spec, problem_type))
 
 
 def _values(tables: Mapping[str, Table], spec: LogitsSpec) -> dict[str, Float]:
@@ -181,7 +196,9 @@ def _numbers(cell: Any) -> list[float]:
         raise ValueError("a number that is too large") from None
 
 
-def _kind(tables: Mapping[str, Table], values: dict[str, Float], spec: LogitsSpec) -> Kind:
+def _kind(
+    tables: Mapping[str, Table], values: dict[str, Float], spec: LogitsSpec, problem_type: str
+) -> Kind:
     """Decide what the numbers are, or check what was said of them.
 
     What could be either is not guessed: a single wrong row would change what all of them mean.
@@ -189,7 +206,10 @@ def _kind(tables: Mapping[str, Table], values: dict[str, Float], spec: LogitsSpe
     if spec.kind == "logits":
         return "logits"
     inside = {name: _in_range(rows) for name, rows in values.items()}  # [n] each
-    fitting = {name: inside[name] & _sum_to_one(rows) for name, rows in values.items()}
+    sums = problem_type != MULTI_LABEL
+    fitting = inside
+    if sums:
+        fitting = {name: inside[name] & _sum_to_one(rows) for name, rows in values.items()}
     all_fitting = np.concatenate(list(fitting.values()))
     if spec.kind == "auto":
         width = next(iter(values.values())).shape[1]
@@ -200,19 +220,20 @@ def _kind(tables: Mapping[str, Table], values: dict[str, Float], spec: LogitsSpe
             return "logits"
     split, row = _first_other(fitting)
     if not split:
-        why = "each row is in [0, 1] and sums to 1"
+        why = "each row is in [0, 1]" + " and sums to 1" * sums
         log.info("%s: taken as probabilities, since %s; stored as logarithms", spec.named, why)
         return "probabilities"
     numbers = values[split][row]
     found = f"the sum {numbers.sum():.6g}"
     if not inside[split][row]:
         found = f"{numbers[~_in_range(numbers[:, None])][0]:g}"
+    wanted = "probabilities in [0, 1]" + " that sum to 1" * sums
     if spec.kind == "probabilities":
-        expected = "probabilities in [0, 1] that sum to 1"
+        expected = wanted
         do = f"correct the row, or say {KIND_OPTION} logits if they are logits"
     else:
         likely = f"{all_fitting.sum()} of {len(all_fitting)} rows"
-        expected = f"probabilities in [0, 1] that sum to 1, as in {likely}, or logits"
+        expected = f"{wanted}, as in {likely}, or logits"
         do = f"correct the row, or say which they are with {KIND_OPTION}"
     raise _bad(tables[split], row + 1, spec, expected, found, do)
 

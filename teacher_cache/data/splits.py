@@ -29,7 +29,8 @@ class TextSplit:
     Attributes:
         text_a, text_b: Arrow's strings, the texts of each row, in chunks as they were read or as
             one array; `text_b` is None where there is one text column.
-        labels: int64 [n] class numbers, or float32 [n] for regression.
+        labels: int64 [n] class numbers, int8 [n, C] of 0 and 1 for multi-label, or float32 [n] for
+            regression; -1 or NaN where a row has none.
         logits: As given beside the texts, float64 [n, C]; None where a teacher is to give them.
         kept: Further columns to take along, None where there are none.
     """
@@ -104,9 +105,19 @@ def subset(labels: npt.NDArray[np.generic], fraction: float) -> Indices:
 
 
 def _groups(labels: npt.NDArray[np.generic]) -> list[Indices]:
-    """List the rows of each class that occurs; all rows as one group for regression."""
+    """List the rows of each class that occurs; all rows as one group for regression.
+
+    For multi-label a row belongs to the rarest of its labels: each label, and the rare ones first,
+    has its part of the rows. Those without a label are a group of their own.
+    """
     if labels.dtype.kind == "f":
         return [np.arange(len(labels))]
+    if labels.ndim == 2:
+        has = np.asarray(labels == 1)  # [n, C]
+        rarest = np.full(len(labels), -1)  # [n]
+        for label in np.argsort(-has.sum(axis=0), kind="stable"):
+            rarest[has[:, label]] = label
+        return _groups(rarest)
     in_order = np.argsort(labels, kind="stable")
     _, starts = np.unique(labels[in_order], return_index=True)
     return np.split(in_order, starts[1:])

@@ -1,5 +1,7 @@
 """Read labels: as scores of a regression, or as classes by number or by name.
 
+Rows of several classes are in `label_sets`, which builds on this.
+
 Which of these it is follows the ecosystem's habit (`run_glue.py` and `run_classification.py` of
 transformers look at the column's type): where nothing says otherwise, labels written as decimal
 numbers ("3.0", a float column) are scores; integers are class numbers; anything else is a name.
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +20,12 @@ from mixkd.shared.data.columns import LABEL_OPTION
 from mixkd.shared.data.sources import Table
 from mixkd.shared.data.texts import HALF_A_CHARACTER, has_half_a_character
 from mixkd.shared.errors import DataError
+from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.shared.options import check
 
 NAMES_OPTION = "--label-names"
 UNLABELLED = "(no label)"
+Labels = npt.NDArray[Any]
 NAME_LIMIT_CHARACTERS = 1000  # what is longer is a text that was taken for a label
 
 
@@ -36,38 +40,79 @@ class Classes:
 
     names: tuple[str, ...]
     by_name: bool
+    problem_type: ClassVar[str] = CLASSIFICATION
 
-    def numbers(self, table: Table, label_column: str) -> npt.NDArray[np.int64]:
+    @property
+    def none(self) -> Labels:
+        """Labels of no row."""
+        return np.empty(0, np.int64)
+
+    def read(self, table: Table, label_column: str) -> Labels:
         """Convert a split's labels to class numbers, int64 [n].
 
         Raises:
             DataError: On a label outside the classes, naming its row.
         """
+        return np.array(
+            converted(
+                table,
+                label_column,
+                labels_of(table, label_column),
+                self.converter(),
+                expected=f"{self.kind} of one of {self.listed}",
+            ),
+            np.int64,
+        )
+
+    def converter(self) -> Callable[[object], int | None]:
+        """Return what converts one label to its number; None where it is outside the classes."""
         by_name = {name: number for number, name in enumerate(self.names)}
 
         def number_of(value: object) -> int | None:
             number = by_name.get(_name(value)) if self.by_name else _integer(value)
             return None if number is None or not 0 <= number < len(self.names) else number
 
+        return number_of
+
+    @property
+    def kind(self) -> str:
+        """What labels are, for messages."""
+        return "the name" if self.by_name else "the number, from 0 on,"
+
+    @property
+    def listed(self) -> str:
+        """The classes, for messages."""
         shown = ", ".join(self.names[:6]) + (", …" if len(self.names) > 6 else "")
-        kind = "the name" if self.by_name else "the number, from 0 on,"
-        expected = f"{kind} of one of {len(self.names)} classes ({shown})"
-        return np.array(_converted(table, label_column, number_of, expected), np.int64)
+        return f"{len(self.names)} classes ({shown})"
 
 
-def scores(table: Table, label_column: str) -> npt.NDArray[np.float32]:
-    """Convert a split's labels to scores of a regression, float32 [n].
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The numbers of a regression."""
 
-    Raises:
-        DataError: On a label that is not a finite number.
-    """
-    largest = float(np.finfo(np.float32).max)
+    problem_type: ClassVar[str] = REGRESSION
+    names: ClassVar[tuple[str, ...]] = ()
 
-    def score_of(value: object) -> float | None:
-        number = _number(value)
-        return number if number is not None and abs(number) <= largest else None
+    @property
+    def none(self) -> Labels:
+        """Labels of no row."""
+        return np.empty(0, np.float32)
 
-    return np.array(_converted(table, label_column, score_of, "a finite number"), np.float32)
+    def read(self, table: Table, label_column: str) -> Labels:
+        """Convert a split's labels to scores, float32 [n].
+
+        Raises:
+            DataError: On a label that is not a finite number.
+        """
+        largest = float(np.finfo(np.float32).max)
+
+        def score_of(value: object) -> float | None:
+            number = _number(value)
+            return number if number is not None and abs(number) <= largest else None
+
+        values = labels_of(table, label_column)
+        found = converted(table, label_column, values, score_of, expected="a finite number")
+        return np.array(found, np.float32)
 
 
 def is_regression(tables: Iterable[Table], label_column: str) -> bool:
@@ -90,7 +135,7 @@ def find_classes(tables: list[Table], label_column: str, given: tuple[str, ...])
     from mixkd.shared.cache.header import CLASSES_LIMIT  # which imports pyarrow
 
     train = tables[0]
-    labels = _labels(train, label_column)
+    labels = labels_of(train, label_column)
     if given:
         check(
             NAMES_OPTION,
@@ -140,15 +185,18 @@ def _classes_of(labels: Iterable[object], where: str) -> Classes:
     return Classes(tuple(map(str, numbers)), by_name=False)
 
 
-def _converted(
-    table: Table, label_column: str, convert: Callable[[object], Any], expected: str
+def converted(
+    table: Table,
+    label_column: str,
+    labels: Sequence[object],
+    convert: Callable[[object], Any],
+    expected: str,
 ) -> list[Any]:
-    """Convert each label, and name the first row where `convert` gives None."""
-    labels = _labels(table, label_column)
-    converted = [convert(label) for label in labels]
-    if None not in converted:
-        return converted
-    row = converted.index(None)
+    """Convert each row's label, and name the first row where `convert` gives None."""
+    found = [convert(label) for label in labels]
+    if None not in found:
+        return found
+    row = found.index(None)
     label = labels[row]
     unlabelled = label is None or label == "" or _integer(label) == -1
     raise DataError(
@@ -162,10 +210,10 @@ def _converted(
 
 
 def _values(tables: Iterable[Table], label_column: str) -> list[object]:
-    return [value for table in tables for value in _labels(table, label_column)]
+    return [value for table in tables for value in labels_of(table, label_column)]
 
 
-def _labels(table: Table, label_column: str) -> Sequence[object]:
+def labels_of(table: Table, label_column: str) -> Sequence[object]:
     """Return a split's labels, each a short text, a number, a truth value or None.
 
     Raises:
@@ -173,7 +221,7 @@ def _labels(table: Table, label_column: str) -> Sequence[object]:
     """
     labels = table.column(label_column, LABEL_OPTION)
     for row, label in enumerate(labels, 1):
-        problem = _problem(label)
+        problem = problem_of(label)
         if problem is not None:
             raise DataError(
                 f"{table.where}, row {row}, column {label_column}",
@@ -184,7 +232,8 @@ def _labels(table: Table, label_column: str) -> Sequence[object]:
     return labels
 
 
-def _problem(label: object) -> str | None:
+def problem_of(label: object) -> str | None:
+    """Say why a value cannot be one label; None if it can."""
     if isinstance(label, str):
         if len(label) > NAME_LIMIT_CHARACTERS:
             return f"a text of {len(label)} characters"
@@ -192,7 +241,7 @@ def _problem(label: object) -> str | None:
     if isinstance(label, int):
         return None if abs(label) < 2**64 else "a number of more than 64 bits"
     if isinstance(label, list | tuple):
-        return "a list: several labels per row (multi-label) are not supported yet"
+        return "a list, where most rows have one label"
     if label is None or isinstance(label, float):
         return None
     return "an object" if isinstance(label, dict) else f"a value of type {type(label).__name__}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.metrics import CLASSIFICATION, HEADLINES, REGRESSION
 from mixkd.shared.options import check
 
 GLUE = "nyu-mll/glue"
@@ -92,7 +92,7 @@ def task_named(name: str) -> Task:
 
 
 def headline(task: str, problem_type: str) -> str:
-    """Choose a task's headline metric: accuracy or pearson where the table does not say."""
+    """Choose a task's headline metric: that of its kind of labels where the table does not say."""
     if task in TASKS and TASKS[task].problem_type == problem_type:
         return TASKS[task].headline
-    return "pearson" if problem_type == REGRESSION else "accuracy"
+    return HEADLINES[problem_type]

@@ -52,14 +52,15 @@ def with_labels(tables: Sequence[Table], wanted: str | None, task: Task | None) 
     return others[0] if others and name not in tables[0].columns else tables[0]
 
 
-def no_labels(rows: int, *, regression: bool) -> npt.NDArray[Any]:
-    """Return the labels of rows that have none: -1, int64 [rows], or NaN, float32 [rows]."""
-    return np.full(rows, np.nan, np.float32) if regression else np.full(rows, -1, np.int64)
+def no_labels(rows: int, like: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the labels of rows that have none, of the kind of others: -1, or NaN for numbers."""
+    missing = np.nan if like.dtype.kind == "f" else -1
+    return np.full((rows, *like.shape[1:]), missing, like.dtype)
 
 
 def unlabelled(split: TextSplit) -> TextSplit:
     """Return the split without its labels."""
-    labels = no_labels(len(split), regression=split.labels.dtype.kind == "f")
+    labels = no_labels(len(split), split.labels)
     return TextSplit(split.text_a, split.text_b, labels, kept=split.kept)
 
 
@@ -67,14 +68,14 @@ def read_unlabelled(
     given: Iterable[AnyData],
     read: Callable[[AnyData], Source],
     columns: tuple[str, ...],
-    *,
-    regression: bool,
+    labels: npt.NDArray[Any],
 ) -> list[TextSplit]:
     """Read the rows of each place that `--unlabelled` names, its train split where it has several.
 
     Args:
         read: Reads what `--data` takes.
         columns: The text columns of train.
+        labels: Train's, of whose kind those of these rows are.
 
     Raises:
         DataError: If a place has no such texts.
@@ -85,7 +86,7 @@ def read_unlabelled(
         table = source.tables["train"]
         names = texts_like(table, columns)
         text_a, text_b = read_texts(table, names, may_be_empty=source.published)
-        split = TextSplit(text_a, text_b, no_labels(len(table), regression=regression))
+        split = TextSplit(text_a, text_b, no_labels(len(table), labels))
         log.info("%s: %d rows without labels", table.where, len(split))
         found.append(split)
     return found

@@ -90,11 +90,14 @@ class Case:
 
 
 def good_caches(folder: Path) -> dict[str, Good]:
-    """Made in `folder`: of three classes, and of regression without types, in either format."""
+    """Made in `folder`: of three classes, of regression without types, and of several labels per
+    row, in either format."""
     for name in numpy_caches.FORMATS:
         golden.make(folder / f"golden-{name}", name)
         root = folder / f"regression-{name}"
         numpy_caches.sealed(root, 20, name, classes=1, logits_dtype="float16")
+        root = folder / f"several-{name}"
+        numpy_caches.sealed(root, 20, name, classes=3, several=True, labelled=25)
     return {root.name: good_cache(root) for root in sorted(folder.iterdir())}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from mixkd.shared.cache.codecs.arrow import encode_batch
 from mixkd.shared.errors import MalformedError
 from mixkd.shared.examples import Examples, Ragged, texts_sha256
-from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.metrics import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from tests.numpy_caches import examples, pair_table
 
 ROWS = st.lists(st.lists(st.integers(0, 2**31 - 1), max_size=6), min_size=1, max_size=6)
@@ -276,3 +277,60 @@ def test_any_changed_byte_gives_examples_or_a_named_error() -> None:
             read(bytes(bad), 4)
         except MalformedError:
             continue
+
+
+def sets(*rows: list[int], width: int = 3) -> pa.Array:
+    return pa.array(rows, pa.list_(pa.int8(), width))
+
+
+def read_sets(label: pa.Array, labelled: int = 2, classes: int = 3) -> Examples:
+    data = table(label=label, input_ids=IDS)
+    found = Examples.from_bytes(data, 2, MULTI_LABEL, "x", classes)
+    found.check_values(classes, 64, labelled, "x")
+    return found
+
+
+def test_labels_of_multi_label_are_rows_of_0_and_1() -> None:
+    found = read_sets(sets([1, 0, 1], [0, 0, 0]))
+    assert (found.labels.dtype, found.labels.tolist()) == ("int8", [[1, 0, 1], [0, 0, 0]])
+    assert found.labelled.tolist() == [True, True], "no label set is a label"
+    assert found.to_bytes() == table(label=sets([1, 0, 1], [0, 0, 0]), input_ids=IDS)
+    without = read_sets(sets([1, 0, 1], [-1, -1, -1]), labelled=1)
+    assert without.labelled.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("label", "labelled", "expected"),
+    [
+        (sets([1, 0], [0, 1], width=2), 2, "expected the schema"),
+        (sets([1, 0, 0, 0], [0, 1, 0, 0], width=4), 2, "expected the schema"),
+        (pa.array([0, 1], pa.int64()), 2, "expected the schema"),
+        (pa.array([[0, 1, 1], [0, 0, 1]], pa.list_(pa.int8())), 2, "expected the schema"),
+        (pa.array([[0, 1, 1], None], pa.list_(pa.int8(), 3)), 2, "expected no nulls"),
+        (pa.array([[0, 1, 1], [0, None, 0]], pa.list_(pa.int8(), 3)), 2, "expected no nulls"),
+        (sets([0, 1, 2], [0, 1, 0]), 2, "a 0 or 1 for each label, or -1 for all of them"),
+        (sets([0, 1, -1], [0, 1, 0]), 2, "a 0 or 1 for each label, or -1 for all of them"),
+        (sets([-1, 1, 0], [0, 1, 0]), 1, "a 0 or 1 for each label, or -1 for all of them"),
+        (sets([-2, -2, -2], [0, 1, 0]), 1, "a 0 or 1 for each label, or -1 for all of them"),
+        (sets([-1, -1, -1], [0, 1, 0]), 2, "2 examples with a label, of 2"),
+    ],
+)
+def test_label_sets_that_no_builder_writes(label: pa.Array, labelled: int, expected: str) -> None:
+    with pytest.raises(MalformedError, match=f"^x: .*{expected}"):
+        read_sets(label, labelled)
+
+
+def test_digests_see_every_label_of_a_row() -> None:
+    """By hand: the labels of a row as they are stored, one byte each."""
+    made = dataclasses.replace(
+        examples(2), labels=np.array([[1, 0, 1], [-1, -1, -1]], np.int8), token_type_ids=None
+    )
+    plain = hashlib.sha256()
+    for row, labels in enumerate((b"\1\0\1", b"\xff\xff\xff")):
+        ids = made.input_ids[row].tolist()
+        plain.update(len(ids).to_bytes(4, "little"))
+        plain.update(b"".join(number.to_bytes(4, "little") for number in ids) + labels)
+    assert made.ids_sha256() == plain.hexdigest()
+    other = dataclasses.replace(made, labels=np.array([[1, 1, 0], [-1, -1, -1]], np.int8))
+    assert other.ids_sha256() != made.ids_sha256()
+    assert other.texts_sha256() != made.texts_sha256()

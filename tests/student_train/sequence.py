@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.metrics import CLASSIFICATION
 from mixkd.student_train import order as order_module
 from mixkd.student_train.batches import Batch, Source, batches
 from mixkd.student_train.joined import JoinedPairs
@@ -43,7 +44,7 @@ class Reader:
     def __init__(self, root: Path, batch_size: int, epochs: int = EPOCHS) -> None:
         cache = Cache.open(root)
         pairs = JoinedPairs([cache])
-        self.source = Source(cache.examples(), cache.logits("train"), pairs, False, 0)
+        self.source = Source(cache.examples(), cache.logits("train"), pairs, CLASSIFICATION, 0)
         self.order = Order(len(cache.examples()), pairs.shards, batch_size, MIX_RATIO, SEED)
         self.epochs = epochs
         self.seal = cache.pin

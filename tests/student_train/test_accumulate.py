@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.metrics import CLASSIFICATION
 from mixkd.student_train.accumulate import micro_batches
 from mixkd.student_train.batches import Source, batches
 from mixkd.student_train.joined import JoinedPairs
@@ -29,7 +30,7 @@ def test_the_parts_gradients_add_up_to_the_steps(
     student, examples = start.student.eval(), start.examples["train"]
     objective = Objective(weights)
     source = Source(
-        *(examples, opened.logits("train"), JoinedPairs([opened]), False, 0),
+        *(examples, opened.logits("train"), JoinedPairs([opened]), CLASSIFICATION, 0),
         labels_only=objective.labels_only,
     )
     order = Order(40, source.pairs.shards, batch_size=7, mix_ratio=0.5, seed=1)

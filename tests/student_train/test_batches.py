@@ -11,6 +11,7 @@ import pytest
 
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import DifferentCacheError
+from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
 from mixkd.shared.plan import pairs as planned
 from mixkd.student_train.batches import Batch, Source, batches
 from mixkd.student_train.joined import JoinedPairs, check_same
@@ -20,7 +21,7 @@ from tests.student_train.caches import make_cache
 
 def source_of(root: Path) -> Source:
     cache = Cache.open(root)
-    return Source(cache.examples(), cache.logits("train"), JoinedPairs([cache]), False, 0)
+    return Source(cache.examples(), cache.logits("train"), JoinedPairs([cache]), CLASSIFICATION, 0)
 
 
 def order_of(source: Source, batch_size: int = 7, mix_ratio: float = 1.5) -> Order:
@@ -157,7 +158,7 @@ def test_numbers_that_are_not_there_are_zero(good_regression_teacher: Path, tmp_
     shape = {"classes": 1, "two_texts": True, "labelled": 8, "pairs": 32}
     root = make_cache(tmp_path / "numbers", good_regression_teacher, **shape)
     opened = Cache.open(root)
-    source = Source(opened.examples(), opened.logits("train"), JoinedPairs([opened]), True, 0)
+    source = Source(opened.examples(), opened.logits("train"), JoinedPairs([opened]), REGRESSION, 0)
     found = list(batches(source, order_of(source), 0, 0, 0, 1))
     assert all(np.isfinite(batch.targets).all() for batch in found)
     assert sum(batch.labelled_counts["originals"] for batch in found) == 8

@@ -23,7 +23,7 @@ from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import DataError, MixkdError
 from mixkd.student_train.cli import train_student
 from mixkd.student_train.evaluation_report import tables
-from mixkd.student_train.evaluation_result import class_scores, confusion_matrix
+from mixkd.student_train.evaluation_result import class_scores, confusion_matrix, counts_of
 from tests.commands import run
 from tests.miniature import read_texts, tiny_data, tiny_teacher
 from tests.student_train.caches import make_cache
@@ -108,7 +108,7 @@ def test_many_classes_show_the_most_frequent_confusions(good_teacher: Path, held
     names = tuple(f"[bold]{number}" for number in range(20))
     confusion = np.diag(np.full(20, 9))
     confusion[3, 4], confusion[5, 6] = 7, 8
-    classes = class_scores(confusion, names)
+    classes = class_scores(counts_of(confusion), names)
     counts = tuple(map(tuple, confusion.tolist()))
     many = replace(found, label_names=names, classes=classes, confusion=counts)
     console = Console(width=60, record=True, file=io.StringIO())
@@ -127,7 +127,7 @@ def test_confusion_and_class_scores_against_scikit_learn() -> None:
     confusion = confusion_matrix(labels, predicted, 5)
     assert (confusion == plain(labels, predicted, labels=range(5))).all()
     expected = precision_recall_fscore_support(labels, predicted, labels=range(5), zero_division=0)
-    found = class_scores(confusion, "abcde")
+    found = class_scores(counts_of(confusion), "abcde")
     for name, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
         assert [getattr(each, name) for each in found] == pytest.approx(list(values))
 
@@ -202,7 +202,7 @@ def test_models_that_are_not_finished(tmp_path: Path, cache: Path, held: Path) -
     (tmp_path / "empty").mkdir()
     for model, message in (
         (headless, "expected all weights of Bert.*, found none that fit classifier"),
-        (multi, "found problem_type multi_label_classification"),
+        (multi, "expected a list of labels that the model knows .*found '0'"),
         (tmp_path / "empty", "expected weights in safetensors, found none"),
         (cache, "expected weights in safetensors"),
         (tmp_path / "gone", "expected a model's folder"),

@@ -8,6 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mixkd.shared.errors import UsageError
+from mixkd.shared.metrics import MULTI_LABEL, REGRESSION
+from mixkd.student_train.objective.distances import distance_of
 from mixkd.student_train.objective.terms import (
     PRESETS,
     TERMS,
@@ -99,11 +102,83 @@ def test_gradient_of_cross_entropy() -> None:
 
 def test_regression_is_squared_error_for_labels_and_teacher() -> None:
     rows = some_rows(classes=1)
-    objective = Objective(PRESETS["kd"], regression=True)
+    objective = Objective(PRESETS["kd"], REGRESSION)
     for total, other in ((supervised, rows.targets), (imitation, rows.teacher)):
         pairs = zip(rows.student.flatten().tolist(), other.flatten().tolist(), strict=True)
         expected = sum((a - b) ** 2 for a, b in pairs)
         assert total(rows, objective).sum().item() == pytest.approx(expected, rel=1e-5)
+
+
+def sigmoid(logits: list[float], temperature: float = 1.0) -> list[float]:
+    return [1 / (1 + math.exp(-logit / temperature)) for logit in logits]
+
+
+def some_label_sets(seed: int = 0) -> Rows:
+    """Targets as mixes of 0 and 1 have them: anything in [0, 1], whatever they sum to."""
+    rows = some_rows(seed=seed)
+    lam = torch.rand(ROWS, 1, generator=torch.Generator().manual_seed(seed + 9))  # [B, 1]
+    left, right = (rows.targets > 0.3).float(), (rows.teacher > 0).float()  # [B, C]
+    return replace(rows, targets=lam * left + (1 - lam) * right)
+
+
+def test_multi_label_targets_are_approached_by_binary_cross_entropy() -> None:
+    """Mixed targets too: value, and gradient (sigmoid(s) - target) / C."""
+    rows = some_label_sets()
+    assert ((rows.targets > 0) & (rows.targets < 1)).any(), "some are mixed"
+    rows.student.requires_grad_()
+    losses = supervised(rows, Objective(PRESETS["sm"], MULTI_LABEL))  # [B]
+    losses.sum().backward()
+    assert rows.student.grad is not None
+    for loss, gradient, student, target in zip(
+        losses.tolist(),
+        rows.student.grad.tolist(),
+        rows.student.tolist(),
+        rows.targets.tolist(),
+        strict=True,
+    ):
+        each = list(zip(target, sigmoid(student), strict=True))
+        plain = -sum(t * math.log(q) + (1 - t) * math.log(1 - q) for t, q in each) / CLASSES
+        assert loss == pytest.approx(plain, rel=1e-5)
+        assert gradient == pytest.approx([(q - t) / CLASSES for t, q in each], rel=1e-4, abs=1e-6)
+    one_hot = Objective(PRESETS["sm"])
+    assert not torch.allclose(losses, supervised(rows, one_hot)), "no softmax over the labels"
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize("distance", ["mse", "kl", "ce"])
+def test_distances_of_multi_label_are_means_over_labels(distance: str, temperature: float) -> None:
+    """Of each label's two outcomes; gradient T (sigmoid(s / T) - sigmoid(t / T)) / C."""
+    rows = some_label_sets()
+    rows.student.requires_grad_()
+    objective = Objective(PRESETS["kd"], MULTI_LABEL, distance, temperature)
+    found = imitation(rows, objective)  # [B]
+    found.sum().backward()
+    assert rows.student.grad is not None
+    for value, gradient, student, teacher in zip(
+        found.tolist(),
+        rows.student.grad.tolist(),
+        rows.student.tolist(),
+        rows.teacher.tolist(),
+        strict=True,
+    ):
+        p, q = sigmoid(teacher, temperature), sigmoid(student, temperature)
+        outcomes = [(a, b) for x, y in zip(p, q, strict=True) for a, b in ((x, y), (1 - x, 1 - y))]
+        if distance == "mse":
+            differences = [s - t for s, t in zip(student, teacher, strict=True)]
+            expected = sum(d**2 for d in differences) / CLASSES
+            slope = [2 * d / CLASSES for d in differences]
+        else:
+            of_itself = sum(a * math.log(a) for a, _ in outcomes) if distance == "kl" else 0
+            expected = of_itself - sum(a * math.log(b) for a, b in outcomes)
+            expected *= temperature**2 / CLASSES
+            slope = [temperature * (b - a) / CLASSES for a, b in zip(p, q, strict=True)]
+        assert value == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert gradient == pytest.approx(slope, rel=1e-4, abs=1e-6)
+
+
+def test_a_distance_without_a_meaning_for_the_labels_is_refused() -> None:
+    with pytest.raises(UsageError, match="expected mse, since this cache's labels are numbers"):
+        distance_of("kl", REGRESSION)
 
 
 def test_presets() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.metrics import CLASSIFICATION
 from mixkd.shared.options import option
 from mixkd.student_train.batches import Source, batches
 from mixkd.student_train.joined import JoinedPairs
@@ -31,7 +32,7 @@ def test_the_losses_and_gradients_of_all_processes_add_up(
     student = start.student.eval()
     objective = Objective(PRESETS["mixkd"])
     source = Source(
-        start.examples["train"], opened.logits("train"), JoinedPairs([opened]), False, 0
+        start.examples["train"], opened.logits("train"), JoinedPairs([opened]), CLASSIFICATION, 0
     )
     order = Order(40, source.pairs.shards, batch_size=7, mix_ratio=0.5, seed=1)
 

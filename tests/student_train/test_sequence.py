@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 )
 
 from mixkd.shared.cache.reader import Cache
+from mixkd.shared.metrics import CLASSIFICATION
 from mixkd.shared.pairs import PairTable
 from mixkd.student_train.batches import Source, batches
 from mixkd.student_train.order import Order
@@ -143,7 +144,7 @@ class Stub:
 @pytest.fixture(scope="module")
 def source() -> Source:
     rows = examples(200)
-    return Source(rows, np.zeros((200, 2), np.float32), Stub(), False, 0)  # type: ignore[arg-type]
+    return Source(rows, np.zeros((200, 2), np.float32), Stub(), CLASSIFICATION, 0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("part", tiers.parts(every=7), ids=str)

@@ -147,3 +147,20 @@ def test_what_to_try(
     assert len(advice) == len(expected)
     for wanted, found in zip(expected, advice, strict=True):
         assert wanted in found
+
+
+def test_the_constant_answer_of_multi_label_is_the_best_one() -> None:
+    """Every answer is tried: those of the most frequent labels are the best by micro F1."""
+    generator = np.random.default_rng(4)
+    labels = (generator.random((40, 4)) < [0.7, 0.1, 0.4, 0.35]).astype(np.int8)  # [n, C]
+    headline = Headline("validation", "micro_f1")
+    found = baseline(headline, labels, ("a", "b", "c", "d"), "multi_label_classification")
+    every = []
+    for answer in np.ndindex(2, 2, 2, 2):
+        right = int((labels * answer).sum())
+        every.append(2 * right / (len(labels) * sum(answer) + int(labels.sum())))
+    assert found.score == pytest.approx(max(every))
+    assert found.name == "the 2 most frequent labels"
+    rare = np.eye(4, dtype=np.int8)[[0, 0, 0, 1]]
+    found = baseline(headline, rare, ("a", "b", "c", "d"), "multi_label_classification")
+    assert (found.name, found.score, found.examples) == ("'a'", 0.75, 4)

@@ -26,6 +26,7 @@ FACTS = TeacherFacts(
         "model_revision": "1" * 40,
     },
     credits={"license": "mit", "author": "Jo"},
+    problem_type="single_label_classification",
     labels=("dull", "bright"),
     two_texts=False,
     train_rows=1234,

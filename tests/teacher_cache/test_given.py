@@ -27,7 +27,7 @@ from mixkd.shared.errors import (
     UsageError,
     WeakTeacherError,
 )
-from mixkd.shared.metrics import probabilities
+from mixkd.shared.metrics import CLASSIFICATION, probabilities
 from mixkd.student_train.options import TrainOptions
 from mixkd.student_train.train import train
 from mixkd.teacher_cache import run as run_module
@@ -92,7 +92,7 @@ def test_the_cache_has_what_was_given(
     for split in SPLITS:
         stored = cache.logits(split)
         given = [row["llm"] for row in table[split]]
-        np.testing.assert_allclose(probabilities(stored), given, atol=1e-6)
+        np.testing.assert_allclose(probabilities(stored, CLASSIFICATION), given, atol=1e-6)
         assert cache.examples(split).text_a.to_pylist() == [row["text"] for row in table[split]]
     assert cache.about["teacher"] == "logits given in column llm"
     assert cache.about["logits_kind"] == "probabilities"
@@ -171,7 +171,7 @@ def test_a_part_of_the_rows_and_a_held_out_tenth(
     cache = Cache.open(root)
     for split in cache.splits:
         texts = cache.examples(split).text_a.to_pylist()
-        stored = probabilities(cache.logits(split))
+        stored = probabilities(cache.logits(split), CLASSIFICATION)
         np.testing.assert_allclose(stored, [given[text] for text in texts], atol=1e-6)
     column = f"--data {file} --logits-column llm"
     assert run(f"cache-teacher verify {root} {column}").endswith(": in order\n")

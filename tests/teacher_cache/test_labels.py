@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mixkd.shared.errors import LabelOrderError, UsageError
-from mixkd.shared.metrics import CLASSIFICATION, REGRESSION
+from mixkd.shared.metrics import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from mixkd.teacher_cache.labels import class_names, teacher_columns
 
 MNLI = ("entailment", "neutral", "contradiction")
@@ -54,6 +54,21 @@ def test_a_different_number_of_labels_is_refused() -> None:
         columns({})
     with pytest.raises(LabelOrderError, match=r"3 labels .*, found 7"):
         columns({"num_labels": 7})
+
+
+@pytest.mark.parametrize(
+    ("actual", "found"),
+    [("single_label_classification", "problem_type single_label"), (None, "no problem_type")],
+)
+def test_multi_label_data_need_a_teacher_that_says_so(actual: str | None, found: str) -> None:
+    message = f"expected a teacher for multi_label_classification, found {found}.*; use a teacher"
+    with pytest.raises(LabelOrderError, match=message) as caught:
+        teacher_columns("teacher", config(*MNLI, problem_type=actual), MULTI_LABEL, MNLI)
+    assert "\n" not in str(caught.value)
+    says_so = config(*reversed(MNLI), problem_type=MULTI_LABEL)
+    with pytest.raises(LabelOrderError, match="add --teacher-labels 2,1,0"):
+        teacher_columns("teacher", says_so, MULTI_LABEL, MNLI)
+    assert teacher_columns("teacher", says_so, MULTI_LABEL, MNLI, (2, 1, 0)) == (2, 1, 0)
 
 
 def test_a_different_kind_of_problem_is_refused() -> None:

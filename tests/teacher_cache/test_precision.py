@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mixkd.shared.errors import LogitsError, UsageError
+from mixkd.shared.metrics import MULTI_LABEL
 from mixkd.teacher_cache import precision
 from tests.teacher_cache.loaded import load, saved, some_examples
 
@@ -68,6 +69,20 @@ def test_numbers_flip_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "native_format", lambda device: "bfloat16")
     logits = {"float32": FULL[:, :1], "bfloat16": FULL[:, :1] + 0.05}
     assert precision.choose_dtype("auto", CPU, logits.__getitem__)[0] == "bfloat16"
+
+
+def test_of_multi_label_a_sign_that_changes_is_a_flip(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The largest logit may change, as long as each stays on its side of 0."""
+    monkeypatch.setattr(precision, "native_format", lambda device: "bfloat16")
+    full = np.array([[1.0, 0.98], [-0.04, 0.05]], np.float32)  # of the second row both are ties
+    changes = {"bfloat16": ([[-0.03, 0.03], [0.09, -0.09]], 0), "float32": ([[-1.2, 0], [0, 0]], 1)}
+    for chosen, (change, flips) in changes.items():
+        logits = {"float32": full, "bfloat16": full + np.array(change, np.float32)}
+        with caplog.at_level("INFO"):
+            found = precision.choose_dtype("auto", CPU, logits.__getitem__, MULTI_LABEL)
+        assert found[0] == chosen and f"flips {flips} of 4 answers" in caplog.text
 
 
 def test_auto_tries_the_format_that_the_device_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,10 @@ CASES: dict[str, tuple[Make, str]] = {
         r"row 1, column label: expected one class or one number, found a value of type datetime",
     ),
     "bytes as labels": (parquet(label=[b"a", b"b"] * 10), r"found a value of type bytes"),
-    "list labels": (parquet(label=[[0], [0, 1]] * 10), r"found a list: .*multi-label.*not support"),
+    "lists of lists as labels": (
+        parquet(label=[[[0]], [[0], [1]]] * 10),
+        r"row 1, column label: expected a list of class numbers or of names, found a list",
+    ),
     "struct labels": (
         parquet(label=[{"a": 1}, {"a": 2}] * 10),
         r"found an object; correct the row",
@@ -169,7 +172,7 @@ CASES: dict[str, tuple[Make, str]] = {
     ),
     # Labels.
     "half a character": (labels("\ud800", "x"), r"row 1, column label: .*half a character"),
-    "lists": (labels(["y", "z"], ["x"]), r"row 1, .*found a list: several labels per row"),
+    "lists": (labels(["y", "z"], ["x"]), r"row 1, .*found a list, where most rows have one label"),
     "objects": (labels({"y": 1}, {"x": 0}), r"row 1, column label: .*found an object; correct"),
     "an object in row 2": (labels("x", {"y": 1}), r"rows.jsonl, row 2, column label"),
     "not a number": (labels(float("nan"), 0.5), r"row 1, column label: .*finite number, found nan"),

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixkd.shared.errors import DataError, UsageError
+from mixkd.shared.metrics import CLASSIFICATION
 from mixkd.teacher_cache.data.load import Data, DataSpec, load
 from mixkd.teacher_cache.data.logits import FLOOR, GivenLogits, LogitsSpec
 
@@ -128,11 +129,12 @@ def test_what_auto_decided_and_why(tmp_path: Path, caplog: pytest.LogCaptureFixt
 
 def test_probabilities_become_logarithms_with_a_floor() -> None:
     rows = np.array([[0.25, 0.75], [1.0, 0.0]])
-    logits = GivenLogits("probabilities", {"train": rows}).as_logits()["train"]
+    logits = GivenLogits("probabilities", {"train": rows}).as_logits(CLASSIFICATION)["train"]
     np.testing.assert_allclose(logits, np.log([[0.25, 0.75], [1.0, FLOOR]]))
     softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(softmax, rows, atol=1e-6)
-    np.testing.assert_array_equal(GivenLogits("logits", {"train": rows}).as_logits()["train"], rows)
+    given = GivenLogits("logits", {"train": rows})
+    np.testing.assert_array_equal(given.as_logits(CLASSIFICATION)["train"], rows)
 
 
 SPOILED: list[tuple[Any, str]] = [
@@ -184,7 +186,7 @@ def test_probabilities_that_are_not(
 def test_probabilities_of_single_precision_are_a_little_off(tmp_path: Path) -> None:
     given = read(tables(tmp_path, [*ANSWERS[:3], [1.0000001, -1e-8]])).given
     assert given.kind == "probabilities"
-    assert np.isfinite(given.as_logits()["train"]).all()
+    assert np.isfinite(given.as_logits(CLASSIFICATION)["train"]).all()
 
 
 def test_another_width_than_the_classes(tmp_path: Path) -> None:
