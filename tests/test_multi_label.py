@@ -353,6 +353,20 @@ def test_columns_of_0_and_1_are_evaluated_too(place: Path, tmp_path: Path) -> No
         mixkd.evaluate(student, datasets.Dataset.from_list(rows), label_column=column)
 
 
+def test_class_numbers_mean_what_the_table_says(place: Path, tmp_path: Path) -> None:
+    """Numbers of a `ClassLabel` in a different order, in memory and in parquet."""
+    wanted = tables()["validation"]
+    names = list(NAMES[::-1])
+    features = datasets.Features(
+        text=datasets.Value("string"), tags=datasets.Sequence(datasets.ClassLabel(names=names))
+    )
+    data = datasets.Dataset.from_list(wanted, features=features)
+    data.to_parquet(tmp_path / "rows.parquet")
+    for rows in (data, tmp_path / "rows.parquet"):
+        found = mixkd.evaluate(place / "students" / "kd", rows, label_column="tags", device="cpu")
+        assert found.labels.tolist() == [numbers(row["tags"]) for row in wanted]
+
+
 def test_labels_that_the_model_does_not_know(place: Path) -> None:
     student = place / "students" / "kd"
     for label, message in (

@@ -102,10 +102,8 @@ def find_label_sets(tables: list[Table], label_column: str, given: tuple[str, ..
         )
     found = LabelSets(find_classes(flat, label_column, given))
     per_row = len(flat[0]) / len(tables[0])
-    log.info(
-        "%s: multi-label: %d labels, %.1f per row of train",
-        *(tables[0].where, len(found.names), per_row),
-    )
+    where = tables[0].where
+    log.info("%s: multi-label: %d labels, %.1f per row", where, len(found.names), per_row)
     return found
 
 

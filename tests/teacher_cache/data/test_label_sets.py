@@ -89,7 +89,7 @@ def test_lists_of_every_kind_are_read_to_0_and_1(
         assert labels.dtype == np.int8
         assert labels.tolist() == [numbers(row["tags"]) for row in rows]
     per_row = sum(len(row["tags"]) for row in wanted["train"]) / len(wanted["train"])
-    assert f"multi-label: 3 labels, {per_row:.1f} per row of train" in caplog.text
+    assert f"multi-label: 3 labels, {per_row:.1f} per row" in caplog.text
 
 
 @pytest.mark.parametrize("write", NAMED)
