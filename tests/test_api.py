@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,15 +10,14 @@ import pytest
 
 import mixkd
 from tests.miniature import tiny_data
+from tests.pages import ROOT, blocks
 from tests.student_train.caches import make_cache
 
-ROOT = Path(__file__).resolve().parents[1]
-EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 LINES = 10
 
 
 def examples() -> list[str]:
-    return EXAMPLE.findall((ROOT / "docs" / "api.md").read_text(encoding="utf-8"))
+    return blocks("docs/api.md", "python")
 
 
 def test_each_example_is_short() -> None:
