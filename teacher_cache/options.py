@@ -54,7 +54,7 @@ class BuildOptions:
 
     task: str
     pairs: int
-    teacher: str | None = None
+    teacher: str | Path | None = None
     data: AnyData | None = None
     text_columns: tuple[str, ...] = ()
     label_column: str | None = None

@@ -266,7 +266,7 @@ def _no_logits(options: BuildOptions) -> UsageError:
 def _checkpoint(options: BuildOptions, header: Header | None) -> Checkpoint:
     """Locate the teacher that was named, else the cache's, else the task's published one."""
     if options.teacher:
-        return locate(options.teacher)
+        return locate(str(options.teacher))
     if header:
         return known_teacher(options.root, header)
     if options.task in TASKS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,7 @@ def test_the_examples_run(
         from mixkd.student_train.objective.terms import TERMS
 
         TERMS.pop("margin", None)
+        logging.getLogger("mixkd").setLevel(logging.NOTSET)
     for name in ("films", "memory", "asked"):
         assert mixkd.verify_claims(Path("shards") / name, deep=True).findings == ()
     assert names["result"].to_json() == names["again"].to_json()  # type: ignore[attr-defined]
