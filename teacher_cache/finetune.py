@@ -33,8 +33,9 @@ from mixkd.shared.trackers import (
 )
 from mixkd.teacher_cache.card import CARD, TeacherFacts, teacher_card
 from mixkd.teacher_cache.data.load import DataSpec
+from mixkd.teacher_cache.next_steps import build_command
 from mixkd.teacher_cache.options import folder_of
-from mixkd.teacher_cache.remembered import MEMORY_FILE, Remembered, next_command
+from mixkd.teacher_cache.remembered import MEMORY_FILE, Remembered
 
 if TYPE_CHECKING:
     from mixkd.teacher_cache.data.objects import AnyData
@@ -128,7 +129,7 @@ class Finetuned:
         scores: Validation split -> metrics of `mixkd.shared.metrics`.
         metric: The task's headline among them.
         next_command: The command line that builds a cache from it; None where `cache-teacher` would
-            refuse it, as no better than guessing.
+            refuse it, as no better than guessing, and for data in memory.
     """
 
     out: Path
@@ -257,7 +258,9 @@ def _finetune(options: FinetuneOptions, out: Path, unfinished: Path) -> Finetune
     with filled_aside(aside, write, lambda error: _unwritten(out, error)):
         check_output(out)
         publish.move(aside, out.resolve())
-    following: str | None = next_command(options.task, out, len(examples["train"]))
+    following: str | None = None
+    if options.data is None or isinstance(options.data, str | Path):
+        following = build_command(options.task, out, len(examples["train"]))
     first = next(iter(scores))
     good, expected, found = against_guessing(
         scores[first], examples[first].labels, data.problem_type
