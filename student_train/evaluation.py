@@ -102,6 +102,7 @@ def evaluate(
     now("tokenising the texts")
     examples = classifier.encode(labelled.texts)
     logits = _logits(classifier, examples)
+    now("computing metrics")
     against = _against_teacher(teacher, labelled, logits) if teacher is not None else None
     now("measuring the speed")
     return _evaluation(classifier, labelled, logits, examples, against)

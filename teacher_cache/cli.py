@@ -139,7 +139,7 @@ def build(as_json: bool, **values: Any) -> None:
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=1))
     else:
-        click.echo(command.shown(result.cache.lines()))
+        click.echo(command.wrapped(result.cache.lines()))
         if result.run:
             click.echo(
                 f"this run     {result.run.rows} rows in {result.run.seconds:.1f} s, "
@@ -200,7 +200,7 @@ def info(folder: Path, as_json: bool) -> None:
 
     with working("reading the cache"):
         facts = cache_facts(Cache.open(folder))
-    shown = json.dumps(facts.to_json(), indent=1) if as_json else command.shown(facts.lines())
+    shown = json.dumps(facts.to_json(), indent=1) if as_json else command.wrapped(facts.lines())
     click.echo(shown)
 
 

@@ -215,6 +215,7 @@ def _finetune(options: FinetuneOptions, out: Path, unfinished: Path) -> Finetune
                     *(split, teacher.pad_id, len(teacher.columns)),
                     at_once=at_once,
                 )
+            now("computing metrics")
             scores[name] = metrics(logits, split.labels, data.problem_type)
             track({f"{name}/{key}": value for key, value in scores[name].items()}, steps)
     with named():

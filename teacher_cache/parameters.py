@@ -142,7 +142,8 @@ def data_options(function: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--data",
             help="File or folder (tsv, csv, json, jsonl, parquet, arrow; text also as gz, bz2, xz, "
-            "zst), what save_to_disk wrote, or a Hub data set: NAME[:CONFIGURATION][@REVISION].",
+            "zst), what save_to_disk wrote, or a Hub data set: NAME or NAME:CONFIGURATION, and "
+            "@REVISION.",
         ),
         click.option("--task", required=True, help="One of GLUE's nine, or any name with --data."),
     ):

@@ -52,7 +52,7 @@ def test_build_info_verify_seal(tmp_path: Path, good_teacher: Path, data: Path) 
         *("reading the data", "loading the tokenizer", "tokenising the texts"),
         *("loading the teacher", "probing the teacher", "comparing number formats"),
         *("estimating, with one batch", "cutting starting points for students"),
-        *("sealing the cache", "measuring what the pairs add"),
+        *("computing metrics", "sealing the cache", "measuring what the pairs add"),
     ]
     assert " KiB of shards and " in told and " of starting points for students" in told
     again = ("--config", "shards/tiny.yaml", "--pairs", "40", "--quiet")
@@ -91,7 +91,7 @@ def test_a_narrow_terminal_a_strange_folder_and_no_reader(
     assert process.stdout is not None
     process.stdout.close()  # as `| head` does
     assert process.stderr is not None
-    assert (process.stderr.read(), process.wait(60)) == ("", 1)
+    assert (process.stderr.read(), process.wait(60)) == ("reading the cache \\u2026\n", 1)
     process.stderr.close()
 
 
