@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 INTERRUPTED, TERMINATED = 130, 143
+LABEL = r"\S+ {2,}| {3,}"  # in front of what a line says
 
 
 class Terminated(BaseException):
@@ -122,6 +126,23 @@ def stopping(kept: Callable[[], str]) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, Terminated) as error:
         raise type(error)(kept()) from None
+
+
+def wrapped(lines: Iterable[str]) -> str:
+    """Join lines like `shown`, broken between words where they are wider than the terminal.
+
+    What follows the first part stands under its text, behind a label such as `size         `.
+    """
+    if not sys.stdout.isatty():
+        return shown([*lines])
+    width = shutil.get_terminal_size().columns
+    wrap = partial(textwrap.wrap, width=width, break_long_words=False, break_on_hyphens=False)
+    broken = []
+    for line in map(printable, lines):
+        label = re.match(LABEL, line)
+        indent = " " * (len(label[0]) if label and len(label[0]) < width // 2 else 2)
+        broken += wrap(line, subsequent_indent=indent) or [""]
+    return "\n".join(broken)
 
 
 def shown(lines: list[str]) -> str:

@@ -16,6 +16,7 @@ HELP_NAMES = ["-h", "--help"]
 SETTINGS = {"help_option_names": HELP_NAMES, "max_content_width": 100}
 GENERAL_FLAGS = {*HELP_NAMES, "--config", "--json", "--quiet", "--verbose", "--debug", "--version"}
 GENERAL, REST = "General options", "Options"
+SENTENCE_LIMIT = 200  # characters
 
 
 class Command(click.Command):
@@ -57,6 +58,10 @@ class Command(click.Command):
             if records:
                 with formatter.section(heading):
                     formatter.write_dl(records)
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """Return the first sentence of the help, whole: a narrow list of commands breaks it."""
+        return super().get_short_help_str(SENTENCE_LIMIT)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example on a line of its own, however long: it is there to be copied."""

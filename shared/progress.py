@@ -1,6 +1,7 @@
 """What goes on: a bar with rate and time left, or a word about what takes seconds.
 
-On a terminal both are shown as long as they last; in a log they are lines.
+On a terminal both are shown as long as they last; in a log, or on a terminal that cannot draw over
+a line, they are lines.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SECONDS_BEFORE_LINES = 2.0
 SECONDS_BETWEEN_LINES = 15.0
+STILL = ("dumb", "unknown")  # values of TERM
 # In columns of a terminal.
 WIDE = 80
 WIDTH_OF_RATE, WIDTH_OF_TIME = 20, 8
@@ -76,7 +78,7 @@ def progress(total: int, label: str, unit: str, parts: Sequence[str] = ()) -> It
         yield Progress(total, label, unit)
         return
     _working.stop()
-    if not sys.stderr.isatty():
+    if not _animates():
         yield _Lines(total, label, unit, parts)
         return
     from rich.live import Live
@@ -95,12 +97,12 @@ def working(text: str | None = None) -> Iterator[None]:
     """Let `now` say what goes on in the block; also a decorator.
 
     Args:
-        text: What goes on first; for terminals only, where it leaves nothing behind.
+        text: What goes on first.
     """
     outer = _working.depth
     _working.depth += 1
     try:
-        if text and sys.stderr.isatty():
+        if text:
             now(text)
         yield
     finally:
@@ -113,7 +115,7 @@ def now(text: str) -> None:
     """Say what begins now and may take seconds; it ends where the next thing begins."""
     if _is_silent():
         return
-    if sys.stderr.isatty() and _working.depth and not _consoles:
+    if _animates() and _working.depth and not _consoles:
         _working.start(text)
     else:
         log.info("%s …", text)
@@ -154,6 +156,12 @@ def _console() -> Console:
     from rich.console import Console
 
     return _consoles[0] if _consoles else Console(stderr=True)
+
+
+def _animates() -> bool:
+    """Tell whether standard error is a terminal that can draw over a line; `rich` shows nothing on
+    others."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in STILL
 
 
 def _is_silent() -> bool:

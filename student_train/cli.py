@@ -190,8 +190,7 @@ def _train(as_json: bool, caches: tuple[Path, ...], **values: Any) -> None:
     from mixkd.student_train.report import closing, table
 
     Console().print(table(result))
-    for line in closing(result):
-        click.echo(line)
+    click.echo(command.wrapped(closing(result)))
     click.echo(f"{options.out_folder}: the student, metrics.json and README.md")
 
 

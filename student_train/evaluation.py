@@ -105,6 +105,7 @@ def evaluate(
     now("tokenising the texts")
     examples = classifier.encode(labelled.texts)
     logits = _logits(classifier, examples)
+    now("computing metrics")
     against = None
     if teacher is not None:
         problem_type = classifier.labels.problem_type

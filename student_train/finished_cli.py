@@ -117,6 +117,6 @@ def predict(
     if out is None:
         write(sys.stdout, found, ".jsonl" if as_json else ".csv")
         return
-    with new_file(out) as stream:
+    with working(), new_file(out) as stream:
         count = write(stream, found, out.suffix)
     log.info("%s: predictions of %s rows", out, f"{count:,}")

@@ -20,6 +20,7 @@ import numpy as np
 from mixkd.shared import files, publish
 from mixkd.shared.errors import DataError, OutputError, UsageError, printable
 from mixkd.shared.metrics import MULTI_LABEL, REGRESSION, probabilities
+from mixkd.shared.progress import now
 from mixkd.student_train.row_columns import text_columns as choose_texts
 from mixkd.student_train.row_columns import texts_of
 from mixkd.student_train.rows import AnyRows, Row, Rows, open_rows
@@ -121,6 +122,7 @@ def _predictions(
 ) -> Iterator[Prediction]:
     first = 1
     while part := list(islice(rows.values, ROWS_AT_ONCE)):
+        now(f"predicting from row {first:,} on")
         examples = classifier.encode(texts_of(part, columns, rows.where, first))
         logits = np.zeros((len(part), classifier.logit_count), np.float32)  # [n, C]
         for numbers, found in classifier.logits(examples):

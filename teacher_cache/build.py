@@ -16,7 +16,7 @@ from mixkd.shared.cache.committer import Committer
 from mixkd.shared.cache.header import Draft, Identity
 from mixkd.shared.cache.writer import CacheWriter
 from mixkd.shared.examples import Examples
-from mixkd.shared.progress import ShowProgress, progress
+from mixkd.shared.progress import ShowProgress, now, progress
 from mixkd.teacher_cache.scoring import LogitsOfRows, score_shard
 from mixkd.teacher_cache.walk import OvertakenError, Walk
 
@@ -133,6 +133,7 @@ def create(
     with show(sum(b - a for a, b in validation), "teacher on validation", "rows") as bar:
         for rows in validation:
             scored[rows] = score_shard(identity, target.examples, scorer, "originals", rows, bar)
+    now("computing metrics")
     accept(_validation_logits(identity, scored))
     return CacheWriter.create(target.root, target.draft, target.examples, files), scored
 

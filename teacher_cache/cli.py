@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mixkd.shared import command
-from mixkd.shared.cache.starts import DEFAULT_RULE, RULES, Layers, listed
+from mixkd.shared.cache.starts import DEFAULT_RULE, RULES
 from mixkd.shared.configuration import write_config
 from mixkd.shared.help import Command, Words, version_option
 from mixkd.shared.mixup import MASK_RULES
@@ -127,6 +126,7 @@ def build(as_json: bool, **values: Any) -> None:
     options = BuildOptions(**values)
     with working(), command.stopping(lambda: _kept(options)):
         now("loading the libraries")
+        from mixkd.teacher_cache.next_steps import train_command
         from mixkd.teacher_cache.run import build_cache
 
         result = build_cache(options)
@@ -139,25 +139,14 @@ def build(as_json: bool, **values: Any) -> None:
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=1))
     else:
-        click.echo(command.shown(result.cache.lines()))
+        click.echo(command.wrapped(result.cache.lines()))
         if result.run:
             click.echo(
                 f"this run     {result.run.rows} rows in {result.run.seconds:.1f} s, "
                 f"{result.run.rows_per_second:.1f} rows/s"
             )
-        click.echo(f"next         {_next(options, result.cache.pairs, result.cache.starts)}")
-
-
-def _next(options: BuildOptions, pairs: int, starts: Sequence[Layers]) -> str:
-    """Return the command line that trains a student from the cache."""
-    words = ["train-student", "--cache", str(options.root)]
-    if not pairs:
-        words += ["--method", "kd"]
-    if not starts:
-        words += ["--student", options.tokenizer or "MODEL"]
-    elif sum(len(start) == len(starts[-1]) for start in starts) > 1:
-        words += ["--layers", listed(starts[-1])]
-    return shlex.join(words)
+        if line := train_command(options.root, result.cache, options.tokenizer):
+            click.echo(f"next         {line}")
 
 
 def _kept(options: BuildOptions) -> str:
@@ -211,7 +200,7 @@ def info(folder: Path, as_json: bool) -> None:
 
     with working("reading the cache"):
         facts = cache_facts(Cache.open(folder))
-    shown = json.dumps(facts.to_json(), indent=1) if as_json else command.shown(facts.lines())
+    shown = json.dumps(facts.to_json(), indent=1) if as_json else command.wrapped(facts.lines())
     click.echo(shown)
 
 

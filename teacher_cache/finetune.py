@@ -33,8 +33,9 @@ from mixkd.shared.trackers import (
 )
 from mixkd.teacher_cache.card import CARD, TeacherFacts, teacher_card
 from mixkd.teacher_cache.data.load import DataSpec
+from mixkd.teacher_cache.next_steps import build_command
 from mixkd.teacher_cache.options import folder_of
-from mixkd.teacher_cache.remembered import MEMORY_FILE, Remembered, next_command
+from mixkd.teacher_cache.remembered import MEMORY_FILE, Remembered
 
 if TYPE_CHECKING:
     from mixkd.shared.data.objects import AnyData
@@ -44,7 +45,7 @@ DTYPES = ("auto", "float32", "bfloat16")
 METRICS_FILE = "metrics.json"
 DATA_FIELDS = (
     *("task", "text_columns", "label_column", "label_names"),
-    *("max_length", "seed", "subset", "train_split", "validation_split"),
+    *("seed", "subset", "train_split", "validation_split"),
 )
 
 
@@ -57,7 +58,7 @@ class FinetuneOptions:
             As in `DataSpec`.
         model: Hub id or folder of a pretrained encoder.
         out: The teacher's folder; None is `teachers/TASK`.
-        max_length: Longest input, in tokens.
+        max_length: Longest input, in tokens; None is 128, or what the tokenizer allows.
         dtype: `auto` is bfloat16 where the device multiplies it natively, else float32.
         track, project, run_name, group, tags: As in `TrainOptions`.
         license, author, language: Of the teacher, for its card, as in `BuildOptions`.
@@ -77,7 +78,7 @@ class FinetuneOptions:
     epochs: int = 3
     batch_size: int = 32
     learning_rate: float = 5e-5
-    max_length: int = 128
+    max_length: int | None = None
     seed: int = 0
     device: str = "auto"
     dtype: str = "auto"
@@ -95,7 +96,8 @@ class FinetuneOptions:
     def __post_init__(self) -> None:
         _ = self.data_spec, self.out_folder  # which check themselves
         for name, least in (("epochs", 1), ("batch_size", 1), ("max_length", 1), ("seed", 0)):
-            check_count(name, getattr(self, name), least)
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name), least)
         rate = self.learning_rate
         valid = rate > 0 and math.isfinite(rate)
         check("learning_rate", rate, valid, "a number above 0", "try 5e-5")
@@ -127,7 +129,7 @@ class Finetuned:
         scores: Validation split -> metrics of `mixkd.shared.metrics`.
         metric: The task's headline among them.
         next_command: The command line that builds a cache from it; None where `cache-teacher` would
-            refuse it, as no better than guessing.
+            refuse it, as no better than guessing, and for data in memory.
     """
 
     out: Path
@@ -161,7 +163,7 @@ def _finetune(options: FinetuneOptions, out: Path, unfinished: Path) -> Finetune
     from mixkd.shared.models.locate import locate
     from mixkd.shared.models.tokenizer import load_tokenizer
     from mixkd.shared.training import counted, predictions, scored_at_once
-    from mixkd.teacher_cache.data.encode import tokenise
+    from mixkd.teacher_cache.data.encode import longest_by_default, tokenise
     from mixkd.teacher_cache.data.load import load
     from mixkd.teacher_cache.gate import against_guessing
     from mixkd.teacher_cache.training import Course, fit, load_for
@@ -183,9 +185,10 @@ def _finetune(options: FinetuneOptions, out: Path, unfinished: Path) -> Finetune
     checkpoint = locate(options.model)
     tokenizer = load_tokenizer(checkpoint)
     now("tokenising the texts")
-    examples = tokenise(data, tokenizer, options.max_length, keep_text=False)
+    max_length = options.max_length or longest_by_default(tokenizer)
+    examples = tokenise(data, tokenizer, max_length, keep_text=False)
     now(f"loading {options.model} with a head")
-    teacher = load_for(checkpoint, data, options.max_length, tokenizer, device, options.seed)
+    teacher = load_for(checkpoint, data, max_length, tokenizer, device, options.seed)
     now("probing the model")
     with memory_advice("use --device cpu, or a shorter --max-length"):
         teacher.probe(examples["train"])
@@ -212,6 +215,7 @@ def _finetune(options: FinetuneOptions, out: Path, unfinished: Path) -> Finetune
                     *(split, teacher.pad_id, len(teacher.columns)),
                     at_once=at_once,
                 )
+            now("computing metrics")
             scores[name] = metrics(logits, split.labels, data.problem_type)
             track({f"{name}/{key}": value for key, value in scores[name].items()}, steps)
     with named():
@@ -222,7 +226,7 @@ def _finetune(options: FinetuneOptions, out: Path, unfinished: Path) -> Finetune
     record: dict[str, Any] = {
         "about": {**data.about, **origin},
         "metric": data.metric,
-        "course": asdict(course) | {"max_length": options.max_length, "steps": steps},
+        "course": asdict(course) | {"max_length": max_length, "steps": steps},
         "train_rows": len(examples["train"]),
         "validation": scores,
     }
@@ -248,7 +252,7 @@ def _finetune(options: FinetuneOptions, out: Path, unfinished: Path) -> Finetune
         load_tokenizer(checkpoint).save_pretrained(folder)
         disk = publish.Root(folder)
         disk.replace(METRICS_FILE, dumps(record))
-        disk.replace(MEMORY_FILE, _remembered(options).to_bytes())
+        disk.replace(MEMORY_FILE, _remembered(options, max_length).to_bytes())
         disk.replace(CARD, str(teacher_card(facts)).encode())
 
     now("saving the teacher")
@@ -256,7 +260,9 @@ def _finetune(options: FinetuneOptions, out: Path, unfinished: Path) -> Finetune
     with filled_aside(aside, write, lambda error: _unwritten(out, error)):
         check_output(out)
         publish.move(aside, out.resolve())
-    following: str | None = next_command(options.task, out, len(examples["train"]))
+    following: str | None = None
+    if options.data is None or isinstance(options.data, str | Path):
+        following = build_command(options.task, out, len(examples["train"]))
     first = next(iter(scores))
     good, expected, found = against_guessing(
         scores[first], examples[first].labels, data.problem_type
@@ -271,11 +277,11 @@ def _finetune(options: FinetuneOptions, out: Path, unfinished: Path) -> Finetune
     return Finetuned(out, scores, data.metric, seconds, following)
 
 
-def _remembered(options: FinetuneOptions) -> Remembered:
+def _remembered(options: FinetuneOptions, max_length: int) -> Remembered:
     data = str(options.data) if isinstance(options.data, str | Path) else None
     shared = {name: getattr(options, name) for name in DATA_FIELDS}
     command = command_line("cache-teacher finetune", options, repeated=("track",), with_places=True)
-    return Remembered(data=data, **shared, command=command)
+    return Remembered(data=data, **shared, max_length=max_length, command=command)
 
 
 def _unwritten(out: Path, error: Exception) -> OutputError:

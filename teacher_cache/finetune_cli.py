@@ -49,9 +49,7 @@ FINETUNE_GROUPS = {
 @click.option(
     "--learning-rate", "--lr", type=float, default=5e-5, show_default=True, help="The highest."
 )
-@click.option(
-    "--max-length", type=int, default=128, show_default=True, help="Tokens of the longest example."
-)
+@click.option("--max-length", type=int, help="Tokens of the longest example. [default: 128]")
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Of the head, order and dropout."
 )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SHARD_FORMATS = ("arrow", "hdf5")
 LOGITS_DTYPES = ("float32", "float16")
 DTYPES = ("auto", *NUMBER_FORMATS)
+MAX_LENGTH = 128  # tokens of the longest example, where nobody says otherwise
 DEVICE = re.compile(r"\d{1,4}|cpu")
 NO_PAIRS = "the model that gave the logits is not here to answer for mixes"
 
@@ -53,7 +54,7 @@ class BuildOptions:
 
     task: str
     pairs: int
-    teacher: str | None = None
+    teacher: str | Path | None = None
     data: AnyData | None = None
     text_columns: tuple[str, ...] = ()
     label_column: str | None = None

@@ -28,7 +28,7 @@ from mixkd.teacher_cache.data.tasks import TASKS
 from mixkd.teacher_cache.given import GivenOrigin, GivenScorer
 from mixkd.teacher_cache.known_teacher import known_teacher
 from mixkd.teacher_cache.labels import class_names, teacher_columns
-from mixkd.teacher_cache.options import NO_PAIRS, BuildOptions
+from mixkd.teacher_cache.options import MAX_LENGTH, NO_PAIRS, BuildOptions
 from mixkd.teacher_cache.origin import SavedTeacher, TeacherOrigin
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "beta": 0.4,
     "mask": "union",
     "seed": 0,
-    "max_length": 128,
+    "max_length": MAX_LENGTH,
     "logits_dtype": "float32",
     "format": "arrow",
     "shard_rows": 4096,
@@ -171,7 +171,7 @@ def _stored(folder: CacheFolder, header: Header) -> Content:
 def _read(
     options: BuildOptions, origin: TeacherOrigin | GivenOrigin, header: Header | None
 ) -> Content:
-    from mixkd.teacher_cache.data.encode import tokenise
+    from mixkd.teacher_cache.data.encode import longest_by_default, tokenise
     from mixkd.teacher_cache.data.load import load
 
     spec = options.data_spec
@@ -188,7 +188,7 @@ def _read(
     now("tokenising the texts")
     max_length = _setting(options, "max_length", header)
     if options.max_length is None and header is None:
-        max_length = min(max_length, tokenizer.model_max_length)
+        max_length = longest_by_default(tokenizer)
     return Content(
         examples=tokenise(data, tokenizer, max_length, options.text),
         texts_sha256=data.texts_sha256(),
@@ -266,7 +266,7 @@ def _no_logits(options: BuildOptions) -> UsageError:
 def _checkpoint(options: BuildOptions, header: Header | None) -> Checkpoint:
     """Locate the teacher that was named, else the cache's, else the task's published one."""
     if options.teacher:
-        return locate(options.teacher)
+        return locate(str(options.teacher))
     if header:
         return known_teacher(options.root, header)
     if options.task in TASKS:

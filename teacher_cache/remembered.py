@@ -10,7 +10,6 @@ it as the user named them.
 from __future__ import annotations
 
 import logging
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,6 @@ from mixkd.teacher_cache.options import BuildOptions
 log = logging.getLogger(__name__)
 MEMORY_FILE = "mixkd.json"
 LIMIT_BYTES = 2**20
-PAIRS_PER_EXAMPLE = 5  # a new one for each example in each of a student's usual epochs
-MOST_PAIRS = 50_000
 SPLITS = ("train_split", "validation_split")
 
 
@@ -99,15 +96,6 @@ def with_memory(options: BuildOptions) -> BuildOptions:
     said = ", ".join(f"{name.replace('_', ' ')} {_shown(taken[name])}" for name in taken)
     log.info("as %s was fine-tuned: %s", options.teacher, said or "nothing to add")
     return replace(options, **taken)
-
-
-def next_command(task: str, out: Path, train_rows: int) -> str:
-    """Return the command line that builds a cache from a teacher that `finetune` made."""
-    pairs = min(PAIRS_PER_EXAMPLE * train_rows, MOST_PAIRS)
-    words = ["cache-teacher", "--task", task, "--teacher", str(out), "--pairs", str(pairs)]
-    if files.exists(Path("shards") / task):
-        words += ["--out", f"shards/{task}-{out.resolve().name}"]
-    return shlex.join(words)
 
 
 def _shown(value: object) -> str:

@@ -92,7 +92,7 @@ def _in_memory(
     if model is not None:
         alone = "leave one of the two out"
         check("--logits-column", "a teacher in memory too", spec is None, "one of the two", alone)
-        return TeacherInMemory(model, tokenizer, options.teacher or "the teacher")
+        return TeacherInMemory(model, tokenizer, str(options.teacher or "the teacher"))
     if spec is None or tokenizer is None:
         return None
     return GivenOrigin.of(spec.named, None, tokenizer)

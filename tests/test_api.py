@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -11,15 +11,14 @@ import pytest
 
 import mixkd
 from tests.miniature import tiny_data
+from tests.pages import ROOT, blocks
 from tests.student_train.caches import make_cache
 
-ROOT = Path(__file__).resolve().parents[1]
-EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 LINES = 10
 
 
 def examples() -> list[str]:
-    return EXAMPLE.findall((ROOT / "docs" / "api.md").read_text(encoding="utf-8"))
+    return blocks("docs/api.md", "python")
 
 
 def test_each_example_is_short() -> None:
@@ -45,6 +44,7 @@ def test_the_examples_run(
         from mixkd.student_train.objective.terms import TERMS
 
         TERMS.pop("margin", None)
+        logging.getLogger("mixkd").setLevel(logging.NOTSET)
     for name in ("films", "memory", "asked"):
         assert mixkd.verify_claims(Path("shards") / name, deep=True).findings == ()
     assert names["result"].to_json() == names["again"].to_json()  # type: ignore[attr-defined]

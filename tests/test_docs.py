@@ -31,13 +31,9 @@ from mixkd.student_train.objective.terms import PRESETS
 from mixkd.teacher_cache.data.logits import GivenLogits
 from mixkd.teacher_cache.given import given_sha256
 from tests.commands import TOOLS, run
+from tests.pages import ROOT, blocks, lines, read
 
-ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-CHOOSING = (ROOT / "docs" / "choosing.md").read_text(encoding="utf-8")
-FORMAT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-BLOCKS = FENCED.findall(README)
+README, CHOOSING, FORMAT = map(read, ("README.md", "docs/choosing.md", "docs/format.md"))
 PAGES = [
     *("README.md", "CHANGELOG.md", "SECURITY.md", "scripts/bench/README.md", "tests/README.md"),
     *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
@@ -50,11 +46,9 @@ def command_lines() -> list[str]:
     """Every line of the pages' shell blocks that runs something, continued lines as one."""
     found = []
     for page in PAGES:
-        text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
-        for language, block in FENCED.findall(text):
-            if language in ("", "bash", "console"):
-                lines = [line.removeprefix("srun ") for line in block.splitlines()]
-                found += [re.sub(LAUNCH, "train-student", line) for line in lines if line]
+        for block in blocks(page, "", "bash", "console"):
+            shown = [line.removeprefix("srun ") for line in lines(block)]
+            found += [re.sub(LAUNCH, "train-student", line) for line in shown]
     return list(dict.fromkeys(found))
 
 
@@ -101,7 +95,7 @@ def test_every_option_the_readme_names_exists() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_path_a_page_names_exists(page: str) -> None:
     """Whole paths from the root, links, modules of this repository, bare names of test files."""
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = read(page)
     named = re.findall(rf"`((?:\./)?{FOLDERS}/[\w./-]+)`", text)
     named += [m.replace(".", "/") + ".py" for m in re.findall(r"-m (scripts\.[\w.]+)", text)]
     named += [m.replace(".", "/") + ".py" for m in re.findall(r"-m (mixkd\.[\w.]+)", text)]
@@ -114,7 +108,7 @@ def test_every_path_a_page_names_exists(page: str) -> None:
 
 
 def test_the_readmes_python_is_ten_lines_of_names_that_exist() -> None:
-    (source,) = [block for language, block in BLOCKS if language == "python"]
+    (source,) = blocks("README.md", "python")
     ast.parse(source)
     for name in re.findall(r"\bmixkd\.(\w+)", source):
         assert hasattr(mixkd, name), name
@@ -163,9 +157,9 @@ def keys_with_inner(value: dict[str, Any]) -> set[str]:
 
 
 def test_the_formats_examples_are_canonical_and_have_the_keys_of_its_tables() -> None:
-    blocks = [block for language, block in FENCED.findall(FORMAT) if language == "json"]
-    assert [dumps(json.loads(block)).decode() for block in blocks] == blocks
-    header, record, seal = map(json.loads, blocks)
+    examples = blocks("docs/format.md", "json")
+    assert [dumps(json.loads(block)).decode() for block in examples] == examples
+    header, record, seal = map(json.loads, examples)
     assert keys_of_table("key of the header") == set(header)
     assert keys_of_table("key of the identity") == keys_with_inner(header["identity"])
     assert keys_of_table("key of a record") == set(record)
@@ -212,8 +206,8 @@ def test_a_page_shows_the_layout_of_a_cache(tmp_path: Path, data: Path, good_tea
     assert "train-student" not in told
     assert Cache.open(root).seal.rows.pairs == 8
     assert "in order" in run(f"cache-teacher verify {root} --deep --teacher {good_teacher}")
-    sharing = (ROOT / "docs" / "sharing.md").read_text(encoding="utf-8")
-    (layout,) = [block for _, block in FENCED.findall(sharing) if block.startswith("shards/rte/")]
+    shown_layouts = blocks("docs/sharing.md")
+    (layout,) = [block for block in shown_layouts if block.startswith("shards/rte/")]
     shown = set(re.findall(r"^  ([\w.]+)/? ", layout, re.MULTILINE))
     assert {path.name for path in root.iterdir()} == shown
 

@@ -84,7 +84,7 @@ class CacheFacts:
             f"size         {size(self.size_bytes)}: starting points {size(self.starts_bytes)}, "
             f"shards {size(self.shards_bytes)} ({self.shards}; "
             f"{self.bytes_per_pair:.1f} bytes per pair)",
-            f"students     start from {starts or 'a model of their own'}",
+            f"students     start from {starts or 'a model of their own: --student'}",
             f"seal         {self.seal[:12]}",
         ]
         lines += [

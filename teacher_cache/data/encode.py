@@ -12,8 +12,14 @@ from mixkd.shared.examples import Examples
 from mixkd.shared.models.encode import encode_texts
 from mixkd.teacher_cache.data.load import Data
 from mixkd.teacher_cache.data.splits import TextSplit
+from mixkd.teacher_cache.options import MAX_LENGTH
 
 log = logging.getLogger(__name__)
+
+
+def longest_by_default(tokenizer: Any) -> int:
+    """Return the length that examples are cut at, where nobody says otherwise."""
+    return int(min(MAX_LENGTH, tokenizer.model_max_length))
 
 
 def tokenise(

@@ -203,7 +203,7 @@ def converted(
         f"{table.where}, row {row + 1}, column {label_column}",
         expected=expected,
         found=f"{label!r} {UNLABELLED}" if unlabelled else repr(label)[:80],
-        do="remove rows without a label"
+        do="remove rows without a label; those of train may stand in a file for --unlabelled"
         if unlabelled
         else f"correct the row, or see {NAMES_OPTION} and {LABEL_OPTION}",
     )

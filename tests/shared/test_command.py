@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from mixkd.shared.command import DefaultGroup
+from mixkd.shared.command import DefaultGroup, shown, wrapped
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -108,3 +109,22 @@ def test_words_without_a_command_are_the_defaults_where_it_takes_words() -> None
 
     for words, said in ((["a", "b"], "looked at a and b"), (["other"], "another")):
         assert CliRunner().invoke(tool, words).output.strip() == said
+
+
+def test_lines_break_between_words_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows stands under the text of the first part; a pipe gets a line as it is."""
+    lines = [
+        "size         12 MiB: starting points 10 MiB, shards 2 MiB",
+        "a label \x1b[2J of a model",
+    ]
+    monkeypatch.setenv("COLUMNS", "44")
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert wrapped(lines) == shown(lines)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert wrapped([*lines, "", "end"]).splitlines() == [
+        "size         12 MiB: starting points 10 MiB,",
+        "             shards 2 MiB",
+        r"a label \x1b[2J of a model",
+        "",
+        "end",
+    ]

@@ -49,6 +49,13 @@ def test_every_option_stands_in_a_group(width: int) -> None:
         assert all(len(line) <= width for line in shown.splitlines() if line != example)
 
 
+@pytest.mark.parametrize("name", TOOLS)
+def test_what_a_command_does_is_not_cut(name: str) -> None:
+    shown = help_of(TOOLS[name], 60)
+    assert "..." not in shown.partition("Commands:")[2], shown
+    assert all(len(line) <= 60 for line in shown.partition("Example:")[0].splitlines())
+
+
 def test_an_option_that_no_group_names_is_shown_too() -> None:
     option = click.Option(["--new"], help="Fresh.")
     shown = help_of(Command("tool", params=[option], groups={"Data": ("absent",)}), 80)

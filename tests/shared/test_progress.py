@@ -129,9 +129,23 @@ def test_what_goes_on_is_a_spinner_or_a_line(
     assert all(f"{text} …" in shown for text in ("reading [1]", "probing [b]it", "sealing"))
     assert caplog.text == ""
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with caplog.at_level("INFO"), working("for terminals"):
+    with caplog.at_level("INFO"), working("reading"):
         now("probing")
-    assert [record.getMessage() for record in caplog.records] == ["probing …"]
+    assert [record.getMessage() for record in caplog.records] == ["reading …", "probing …"]
+
+
+def test_a_terminal_that_cannot_draw_over_a_line_gets_lines(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Emacs has one: `rich` draws nothing there."""
+    terminal = on_a_terminal(monkeypatch)
+    monkeypatch.setenv("TERM", "dumb")
+    with caplog.at_level("INFO"), working("reading"), progress(10, "teacher", "rows") as step:
+        clock.now += 5
+        step(5)
+    assert terminal.getvalue() == ""
+    told = ["reading …", "teacher: 5 of 10 rows, 1/s, 5 s left"]
+    assert [record.getMessage() for record in caplog.records] == told
 
 
 @pytest.mark.parametrize("why", ["quiet", "another process"])

@@ -24,6 +24,7 @@ from mixkd.shared.mixup import MixBatch
 from mixkd.shared.models.device import memory_for
 from mixkd.teacher_cache import training
 from mixkd.teacher_cache.finetune import Finetuned, FinetuneOptions, finetune
+from mixkd.teacher_cache.remembered import read_memory
 from mixkd.teacher_cache.teacher import Teacher
 from tests import miniature
 from tests.hub.cards import check_card
@@ -258,3 +259,12 @@ def test_wrong_options_are_refused_before_anything_is_read(
 
 def test_the_output_is_named_after_the_task() -> None:
     assert FinetuneOptions(task="rte", model="m").out_folder == Path("teachers/rte")
+
+
+def test_a_short_tokenizer_sets_the_length(tmp_path: Path, encoder: Path) -> None:
+    """Its 64 tokens are less than the usual 128; the builds from this teacher are told."""
+    data = miniature.tiny_data(tmp_path / "data", 24)
+    done = tuned(data, encoder, tmp_path / "mood", epochs=1, max_length=None)
+    memory = read_memory(done.out)
+    assert memory is not None and memory.max_length == 64
+    assert json.loads((done.out / "metrics.json").read_text())["course"]["max_length"] == 64

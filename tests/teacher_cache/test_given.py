@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoTokenizer
 
 import mixkd
 from mixkd.shared.cache.reader import Cache
@@ -43,7 +41,6 @@ from tests.given import NAMES, SPLITS, Row, answers, build_given, write_json
 from tests.miniature import tiny_teacher
 from tests.numpy_caches import Scorer, job
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "given_logits.md"
 GOLDEN = Path(__file__).resolve().parents[1] / "goldens" / "format-1-arrow"
 STUDENT = "distilbert-base-uncased"  # of the page; here the folder of a tiny model
 ROWS = 30
@@ -342,24 +339,3 @@ def test_a_regression_of_one_number(
         cache.root, data=DataSpec("data", data), logits=LogitsSpec(("llm",))
     )
     assert found.wrong == ()
-
-
-def test_the_documented_commands(tmp_path: Path, student: Path) -> None:
-    """The page's commands as they stand, from a table to a student that has learnt from it."""
-    page = PAGE.read_text(encoding="utf-8")
-    (commands,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
-    (rows,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
-    assert all(json.loads(line).keys() == {"text", "label", "llm"} for line in rows.splitlines())
-    write_json(tmp_path / "mood", answers(tmp_path / "raw", 96))
-    shutil.copytree(student, tmp_path / STUDENT)
-    build, info, verify, training = (line.replace("\\\n", "") for line in commands.splitlines())
-    built = run(build, tmp_path)
-    assert f"next         {training}" in built.splitlines()
-    assert "teacher      logits given in column llm" in run(info, tmp_path)
-    assert run(verify, tmp_path).endswith("shards/mood: in order\n")
-    more = "--epochs 12 --learning-rate 5e-3 --batch-size 16 --device cpu"
-    run(f"{training} {more} --out students/mood", tmp_path)
-    result = mixkd.read_metrics(tmp_path / "students" / "mood")
-    assert result.metrics["validation"]["accuracy"] > 0.75
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "students" / "mood")
-    assert list(model.config.id2label.values()) == list(NAMES)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
-from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import MalformedError, UsageError
 from mixkd.teacher_cache.options import BuildOptions
 from mixkd.teacher_cache.remembered import (
     MEMORY_FILE,
-    MOST_PAIRS,
     Remembered,
-    next_command,
     read_memory,
     with_memory,
 )
@@ -34,38 +29,6 @@ def place(tmp_path: Path, good_teacher: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "my data.csv").write_text("\n".join(lines) + "\n")
     shutil.copytree(good_teacher, tmp_path / "model")
     return tmp_path
-
-
-def printed(text: str) -> str:
-    """The command line behind the word "next"."""
-    (line,) = [line for line in text.splitlines() if line.startswith("next")]
-    return line.removeprefix("next").lstrip(": ")
-
-
-def test_each_printed_step_runs_as_printed(place: Path) -> None:
-    """From own data under odd names to a student: every line is taken from the last one's output.
-
-    The cache of the same teacher is extended without naming the teacher again.
-    """
-    words = "--text-columns utterance --label-column intent --max-length 16 --batch-size 8"
-    finetune = f"cache-teacher finetune --task moods --data 'my data.csv' {words} --model model"
-    weak = run(f"{finetune} --epochs 1 --lr 1e-9 --out teachers/weak")
-    assert "next" not in weak  # for a cache of it would be refused
-    build = printed(run(f"{finetune} --epochs 20 --lr 3e-3 --out 'teachers/my moods'"))
-    assert build.endswith("--teacher 'teachers/my moods' --pairs 110")  # 5 for each of 22 rows
-    train = printed(run(build))
-    cache = Cache.open("shards/moods")
-    assert cache.identity.label_names == ("+", "-")
-    assert cache.identity.max_length == 16
-    assert "metrics.json" in run(f"{train} --epochs 1")
-    assert str(place) not in "".join(
-        path.read_bytes().decode(errors="replace")
-        for path in Path("shards/moods").rglob("*")
-        if path.is_file()
-    )
-    assert "pairs        120" in run("cache-teacher --task moods --pairs 120")
-    again = yaml.safe_load(Path("shards/moods.yaml").read_text())
-    assert again == {"task": "moods", "pairs": 120}
 
 
 def test_a_cache_whose_teacher_is_not_here_asks_for_it(place: Path) -> None:
@@ -122,15 +85,3 @@ def test_a_memory_that_finetune_did_not_write_is_named(tmp_path: Path, content: 
     (tmp_path / MEMORY_FILE).write_bytes(content.encode("latin-1"))
     with pytest.raises(MalformedError, match="expected what cache-teacher finetune writes"):
         read_memory(tmp_path)
-
-
-def test_the_number_of_pairs_follows_the_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    out = Path("teachers/bank")
-    line = "cache-teacher --task bank --teacher teachers/bank --pairs"
-    assert next_command("bank", out, 200) == f"{line} 1000"
-    assert next_command("bank", out, 10**6) == f"{line} {MOST_PAIRS}"
-    Path("shards/bank").mkdir(parents=True)
-    assert shlex.split(next_command("bank", out, 200))[-2:] == ["--out", "shards/bank-bank"]
