@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 FEW, ROWS = 2**15, 300_000  # a few batches, so that what one of them takes is there before
-# Of about 55 in the file and 13 ids. 5 million rows take 1.65 GB, which leaves half a gibibyte of two
-# for the libraries.
+# Of about 55 in the file and 13 ids. 5 million rows take 1.65 GB, which leaves the libraries almost
+# half of the second GiB.
 LIMIT_BYTES_PER_ROW = 330
 CHILD = """
 import resource, sys
