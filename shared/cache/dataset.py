@@ -27,7 +27,7 @@ def split_dataset(
     The columns are those of the examples (`text_a`, `text_b`, `label` as `ClassLabel`, `input_ids`,
     `token_type_ids`, as far as the cache has them), those of the data that were kept, and
     `teacher_logits`, C numbers per row. A row without a label has -1 there, or NaN for
-    regression. For multi-label, `label` is made anew: a list of classes, None where there is none.
+    regression. For multi-label, `label` is a copy: a list of classes, None where there is none.
     """
     columns = {name: column for name, column in examples.columns().items() if column is not None}
     columns["label"] = label_column(examples.labels)
