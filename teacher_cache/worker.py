@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from mixkd.shared.command import TERMINATED, Terminated
+from mixkd.shared.command import TERMINATED, Terminated, leave
 from mixkd.shared.errors import MixkdError, printable
 from mixkd.shared.progress import Progress
 from mixkd.teacher_cache.messages import (
@@ -108,4 +108,4 @@ def _terminate(signal_number: int, frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -114,11 +114,13 @@ def _guessed(
         looked_for.append("a column of labels")
         found.append(f"labels in {_listed(guess.labels)}")
         do.append(f"{LABEL_OPTION} {guess.labels[0] if guess.labels else 'NAME'}")
+    unlabelled = bool(texts) and label is None and not guess.labels
+    least = "label rows, those for validation at least, or " * unlabelled
     raise DataError(
         table.where,
         expected=f"{' and '.join(looked_for)}, one that stands out",
         found=f"{', '.join(found)}, of the columns {table.listed}",
-        do=f"say which, as in {' '.join(do)}",
+        do=f"{least}say which, as in {' '.join(do)}",
     )
 
 

@@ -95,7 +95,7 @@ def test_two_texts_are_said_as_such(tmp_path: Path, caplog: pytest.LogCaptureFix
         (
             {"text": TEXTS, "id": range(20)},
             {},
-            r"labels in none, of the columns text, id; .*--label-column NAME$",
+            r"labels in none, of the columns text, id; label rows, .*--label-column NAME$",
         ),
         ({"intent": INTENTS, "topic": INTENTS}, {}, r"texts in none, labels in intent or topic"),
     ],
