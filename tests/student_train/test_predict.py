@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 import mixkd
 from mixkd.shared.errors import DataError, MixkdError
+from mixkd.shared.metrics import CLASSIFICATION
 from mixkd.student_train import predict as module
 from mixkd.student_train.cli import train_student
 
@@ -83,7 +84,7 @@ def test_long_texts_are_cut_pairs_are_read_and_numbers_predicted(
 
 def test_a_strangers_labels_do_not_reach_the_terminal_raw() -> None:
     logits = np.array([[1.0, 0.0]], np.float32)
-    (found,) = module.predictions_of([{"text": "a"}], logits, ("\x1b[2J", "b"))
+    (found,) = module.predictions_of([{"text": "a"}], logits, ("\x1b[2J", "b"), CLASSIFICATION)
     assert found.label == "\x1b[2J"
     assert list(found.to_row()) == ["text", "prediction", "probability", "p_\\x1b[2J", "p_b"]
     assert found.to_row()["prediction"] == "\\x1b[2J"

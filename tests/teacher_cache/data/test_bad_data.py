@@ -172,7 +172,10 @@ CASES: dict[str, tuple[Make, str]] = {
     ),
     # Labels.
     "half a character": (labels("\ud800", "x"), r"row 1, column label: .*half a character"),
-    "lists": (labels(["y", "z"], ["x"]), r"row 1, .*found a list, where most rows have one label"),
+    "lists": (
+        labels(["y", "z"], "x", "y"),
+        r"row 1, .*found a list, where most rows have one label",
+    ),
     "objects": (labels({"y": 1}, {"x": 0}), r"row 1, column label: .*found an object; correct"),
     "an object in row 2": (labels("x", {"y": 1}), r"rows.jsonl, row 2, column label"),
     "not a number": (labels(float("nan"), 0.5), r"row 1, column label: .*finite number, found nan"),
