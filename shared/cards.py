@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from mixkd.shared import files
 from mixkd.shared.errors import printable, short
 from mixkd.shared.markdown import listed
-from mixkd.shared.metrics import MULTI_LABEL
 from mixkd.shared.options import check
+from mixkd.shared.problem_types import MULTI_LABEL
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult

@@ -8,15 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mixkd.shared.multi_label import label_divergence, label_metrics, label_probabilities
+from mixkd.shared.problem_types import CLASSIFICATION as CLASSIFICATION
+from mixkd.shared.problem_types import HEADLINES as HEADLINES
+from mixkd.shared.problem_types import MULTI_LABEL as MULTI_LABEL
+from mixkd.shared.problem_types import PROBLEM_TYPES as PROBLEM_TYPES
+from mixkd.shared.problem_types import REGRESSION as REGRESSION
 
 Float = npt.NDArray[np.floating]
-# As transformers calls them in a model's config.
-CLASSIFICATION = "single_label_classification"
-MULTI_LABEL = "multi_label_classification"
-REGRESSION = "regression"
-# Problem type -> the metric that it is judged by, where the task has no other.
-HEADLINES = {CLASSIFICATION: "accuracy", MULTI_LABEL: "micro_f1", REGRESSION: "pearson"}
-PROBLEM_TYPES = tuple(HEADLINES)
 
 
 def metric_names(problem_type: str, classes: int) -> tuple[str, ...]:

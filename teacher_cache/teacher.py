@@ -207,7 +207,7 @@ class Teacher:
             UsageError: If the format is unknown.
             LogitsError: If the format that was asked for gives NaN or infinity.
         """
-        problem_type = getattr(self.model.config, "problem_type", None)
+        problem_type = getattr(getattr(self.model, "config", None), "problem_type", None)
         self.dtype, difference = choose_dtype(
             requested, self.device, lambda dtype: self._in_parts(batch, dtype), problem_type
         )

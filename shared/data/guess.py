@@ -60,7 +60,7 @@ def _kind(name: str, column: Column, is_named: bool) -> str:
     if not values:
         return OTHER
     if all(isinstance(value, list) for value in values):
-        return LABEL  # several per row: named as what it is later
+        return LABEL  # several per row
     flat = [value for value in values if isinstance(value, str | int | float)]
     if len(flat) < len(values):
         return OTHER

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mixkd.shared.errors import UsageError
-from mixkd.shared.metrics import CLASSIFICATION, MULTI_LABEL, REGRESSION
+from mixkd.shared.problem_types import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from mixkd.student_train.objective.names import check_name
 
 if TYPE_CHECKING:

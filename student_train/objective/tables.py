@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from mixkd.shared.metrics import MULTI_LABEL
+from mixkd.shared.problem_types import MULTI_LABEL
 from mixkd.student_train.objective.distances import DISTANCES
 from mixkd.student_train.objective.terms import PRESETS, TERMS, Term
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, cast
 
-from mixkd.shared.metrics import CLASSIFICATION, MULTI_LABEL, REGRESSION
+from mixkd.shared.problem_types import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from mixkd.student_train.objective.distances import (
     binary_cross_entropy,
     distance_of,

@@ -36,7 +36,9 @@ def test_metrics_json_has_its_keys_and_is_read_back(student: tuple[Path, TrainRe
     found = json.loads((out / "metrics.json").read_text())
     assert list(found) == KEYS
     assert list(found["settings"]) == SETTINGS
-    assert list(found["student"]) == ["start", "model_type", "parameters", "labels"]
+    assert list(found["student"]) == [
+        *("start", "model_type", "parameters", "problem_type", "labels")
+    ]
     assert list(found["caches"][0]) == ["name", "fingerprint", "seal", "teacher"]
     assert list(found["kept"]) == list(found["best"]) == ["step", "epoch"]
     assert [list(entry) for entry in found["history"]] == [["step", "epoch", "metrics"]] * 2
