@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from mixkd.shared.errors import MixkdError as MixkdError
     from mixkd.shared.examples import Examples as Examples
     from mixkd.shared.pairs import PairTable as PairTable
-    from mixkd.student_train.evaluation import evaluate as evaluate
-    from mixkd.student_train.evaluation_result import Evaluation as Evaluation
+    from mixkd.student_train.finished.evaluation import evaluate as evaluate
+    from mixkd.student_train.finished.predict import Prediction as Prediction
+    from mixkd.student_train.finished.predict import predict as predict
+    from mixkd.student_train.finished.result import Evaluation as Evaluation
     from mixkd.student_train.objective.distances import Distance as Distance
     from mixkd.student_train.objective.distances import register_distance as register_distance
     from mixkd.student_train.objective.terms import Rows as Rows
     from mixkd.student_train.objective.terms import Term as Term
     from mixkd.student_train.objective.terms import register_term as register_term
     from mixkd.student_train.options import TrainOptions as TrainOptions
-    from mixkd.student_train.predict import Prediction as Prediction
-    from mixkd.student_train.predict import predict as predict
     from mixkd.student_train.results import TrainResult as TrainResult
     from mixkd.student_train.results import read_metrics as read_metrics
     from mixkd.student_train.torch_data import Batches as Batches
@@ -55,12 +55,12 @@ _MODULES = {
     "mixkd.shared.errors": ("MixkdError",),
     "mixkd.shared.examples": ("Examples",),
     "mixkd.shared.pairs": ("PairTable",),
-    "mixkd.student_train.evaluation": ("evaluate",),
-    "mixkd.student_train.evaluation_result": ("Evaluation",),
+    "mixkd.student_train.finished.evaluation": ("evaluate",),
+    "mixkd.student_train.finished.result": ("Evaluation",),
     "mixkd.student_train.objective.distances": ("Distance", "register_distance"),
     "mixkd.student_train.objective.terms": ("Rows", "Term", "register_term"),
     "mixkd.student_train.options": ("TrainOptions",),
-    "mixkd.student_train.predict": ("Prediction", "predict"),
+    "mixkd.student_train.finished.predict": ("Prediction", "predict"),
     "mixkd.student_train.results": ("TrainResult", "read_metrics"),
     "mixkd.student_train.torch_data": ("Batches", "collate", "mix_inputs"),
     "mixkd.student_train.train": ("train",),

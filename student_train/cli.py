@@ -17,7 +17,7 @@ from mixkd.shared.options import SCHEDULERS
 from mixkd.shared.places import check_cache
 from mixkd.shared.progress import now, working
 from mixkd.shared.trackers import TRACKING_OPTIONS
-from mixkd.student_train.finished_cli import evaluate, predict
+from mixkd.student_train.finished.cli import evaluate, predict
 from mixkd.student_train.objective.distances import DISTANCES
 from mixkd.student_train.objective.terms import PRESETS, TERMS
 from mixkd.student_train.options import DEVICES, DTYPES, KEEPS, TrainOptions

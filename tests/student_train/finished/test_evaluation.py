@@ -22,8 +22,8 @@ import mixkd
 from mixkd.shared.cache.reader import Cache
 from mixkd.shared.errors import DataError, MixkdError
 from mixkd.student_train.cli import train_student
-from mixkd.student_train.evaluation_report import tables
-from mixkd.student_train.evaluation_result import class_scores, confusion_matrix, counts_of
+from mixkd.student_train.finished.report import tables
+from mixkd.student_train.finished.result import class_scores, confusion_matrix, counts_of
 from tests.commands import run
 from tests.miniature import read_texts, tiny_data, tiny_teacher
 from tests.student_train.caches import make_cache

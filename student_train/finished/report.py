@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mixkd.shared.errors import printable
-from mixkd.student_train.evaluation_result import Evaluation
+from mixkd.student_train.finished.result import Evaluation
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mixkd.shared.errors import DataError, LabelOrderError
-from mixkd.student_train.known_labels import KnownLabels
+from mixkd.student_train.finished.known_labels import KnownLabels
 
 FILM = KnownLabels(("bad", "good"))
 STARS = KnownLabels(("1", "2", "3"))

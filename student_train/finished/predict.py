@@ -21,13 +21,13 @@ from mixkd.shared import files, publish
 from mixkd.shared.errors import DataError, OutputError, UsageError, printable
 from mixkd.shared.metrics import MULTI_LABEL, REGRESSION, probabilities
 from mixkd.shared.progress import now
-from mixkd.student_train.row_columns import text_columns as choose_texts
-from mixkd.student_train.row_columns import texts_of
-from mixkd.student_train.rows import AnyRows, Row, Rows, open_rows
+from mixkd.student_train.finished.columns import text_columns as choose_texts
+from mixkd.student_train.finished.columns import texts_of
+from mixkd.student_train.finished.rows import AnyRows, Row, Rows, open_rows
 
 if TYPE_CHECKING:
     from mixkd.shared.arrays import Logits
-    from mixkd.student_train.classifier import Classifier
+    from mixkd.student_train.finished.classifier import Classifier
 
 ROWS_AT_ONCE = 2048  # so that batches of similar length can be cut
 FORMATS = (".csv", ".jsonl")
@@ -103,7 +103,7 @@ def predict(
         UsageError, DataError, ModelError, MixkdError: Naming the file, row or option; about later
             rows when they are reached.
     """
-    from mixkd.student_train.classifier import Classifier
+    from mixkd.student_train.finished.classifier import Classifier
 
     rows = open_rows(data, split)
     columns = choose_texts(rows, tuple(text_columns), None)

@@ -22,9 +22,13 @@ from mixkd.shared.metrics import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from mixkd.shared.models.speed import measure
 from mixkd.shared.multi_label import LabelCounts
 from mixkd.shared.progress import now, progress
-from mixkd.student_train.classifier import Classifier
 from mixkd.student_train.evaluate import evaluation, teacher_metrics
-from mixkd.student_train.evaluation_result import (
+from mixkd.student_train.finished.classifier import Classifier
+from mixkd.student_train.finished.columns import label_column as choose_label
+from mixkd.student_train.finished.columns import labels_of, texts_of
+from mixkd.student_train.finished.columns import text_columns as choose_texts
+from mixkd.student_train.finished.known_labels import KnownLabels
+from mixkd.student_train.finished.result import (
     AgainstTeacher,
     ClassScores,
     Evaluation,
@@ -32,11 +36,7 @@ from mixkd.student_train.evaluation_result import (
     confusion_matrix,
     counts_of,
 )
-from mixkd.student_train.known_labels import KnownLabels
-from mixkd.student_train.row_columns import label_column as choose_label
-from mixkd.student_train.row_columns import labels_of, texts_of
-from mixkd.student_train.row_columns import text_columns as choose_texts
-from mixkd.student_train.rows import AnyRows, Rows, open_rows
+from mixkd.student_train.finished.rows import AnyRows, Rows, open_rows
 
 log = logging.getLogger(__name__)
 TEACHERS = "teacher_"

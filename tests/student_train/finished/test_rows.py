@@ -15,10 +15,10 @@ import pytest
 from mixkd.shared.data.json_tables import columns_of
 from mixkd.shared.data.sources import Table
 from mixkd.shared.errors import DataError, UsageError
-from mixkd.student_train import rows as module
-from mixkd.student_train.known_labels import KnownLabels
-from mixkd.student_train.row_columns import label_column, text_columns, texts_of
-from mixkd.student_train.rows import open_rows
+from mixkd.student_train.finished import rows as module
+from mixkd.student_train.finished.columns import label_column, text_columns, texts_of
+from mixkd.student_train.finished.known_labels import KnownLabels
+from mixkd.student_train.finished.rows import open_rows
 
 ROWS = [{"text": "a, «b»", "label": "x"}, {"text": 'say "c"', "label": "y"}]
 

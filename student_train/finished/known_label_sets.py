@@ -11,7 +11,7 @@ from mixkd.shared.errors import DataError
 from mixkd.shared.examples import Array
 from mixkd.shared.label_lists import label_list
 from mixkd.shared.metrics import MULTI_LABEL
-from mixkd.student_train.known_labels import KnownLabels
+from mixkd.student_train.finished.known_labels import KnownLabels
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from mixkd.shared.data.sources import Row
 from mixkd.shared.data.texts import check_text
 from mixkd.shared.errors import DataError
 from mixkd.shared.label_lists import flag_columns, flagged
-from mixkd.student_train.rows import Rows
+from mixkd.student_train.finished.rows import Rows
 
 log = logging.getLogger(__name__)
 LABELS = ("label", "labels")

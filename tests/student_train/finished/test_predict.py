@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 import mixkd
 from mixkd.shared.errors import DataError, MixkdError
 from mixkd.shared.metrics import CLASSIFICATION
-from mixkd.student_train import predict as module
 from mixkd.student_train.cli import train_student
+from mixkd.student_train.finished import predict as module
 
 
 def predicted(*words: object, given: str | None = None) -> Result:

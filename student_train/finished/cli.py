@@ -55,7 +55,7 @@ def model_options(function: Callable[..., None]) -> Callable[..., None]:
 @model_options
 def evaluate(model: str, predictions: Path | None, as_json: bool, **values: Any) -> None:
     """Evaluate a student on labelled rows; a teacher, or any other classifier, too."""
-    from mixkd.student_train.predict import check_file, new_file, write
+    from mixkd.student_train.finished.predict import check_file, new_file, write
 
     if predictions is not None:
         check_file(predictions, "--predictions")
@@ -63,7 +63,7 @@ def evaluate(model: str, predictions: Path | None, as_json: bool, **values: Any)
         check_cache(values["cache"])
     with working():
         now("loading the libraries")
-        from mixkd.student_train.evaluation import evaluate as run
+        from mixkd.student_train.finished.evaluation import evaluate as run
 
         found = run(model, **values)
     if as_json:
@@ -73,7 +73,7 @@ def evaluate(model: str, predictions: Path | None, as_json: bool, **values: Any)
     else:
         from rich.console import Console
 
-        from mixkd.student_train.evaluation_report import tables
+        from mixkd.student_train.finished.report import tables
 
         for table in tables(found):
             Console().print(table)
@@ -106,8 +106,8 @@ def predict(
         raise click.UsageError("Name either --data or --text.")
     if out is not None and as_json:
         raise click.UsageError("--json is for standard output: give --out a name with .jsonl.")
-    from mixkd.student_train.predict import check_file, new_file, write
-    from mixkd.student_train.predict import predict as run
+    from mixkd.student_train.finished.predict import check_file, new_file, write
+    from mixkd.student_train.finished.predict import predict as run
 
     if out is not None:
         check_file(out, "--out")

@@ -32,8 +32,8 @@ from mixkd.shared.models.received import ModelFiles
 from mixkd.shared.models.tokenizer import check_vocabulary, load_strangers_tokenizer
 from mixkd.shared.options import check_count
 from mixkd.shared.training import sorted_batches
-from mixkd.student_train.known_label_sets import KnownLabelSets
-from mixkd.student_train.known_labels import KnownLabels
+from mixkd.student_train.finished.known_label_sets import KnownLabelSets
+from mixkd.student_train.finished.known_labels import KnownLabels
 
 USUAL_MAX_LENGTH = 512  # where neither model nor tokenizer has a limit
 

@@ -13,7 +13,7 @@ from mixkd.shared.arrays import Logits
 from mixkd.shared.examples import Array
 from mixkd.shared.models.speed import Speed
 from mixkd.shared.multi_label import LabelCounts
-from mixkd.student_train.predict import Prediction, predictions_of
+from mixkd.student_train.finished.predict import Prediction, predictions_of
 from mixkd.student_train.results import Metrics
 
 

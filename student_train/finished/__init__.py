@@ -1,0 +1,1 @@
+"""Finished models: evaluate one on labelled rows, predict with one."""
