@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from mixkd.shared.cache.runs import TeacherSpeed
 from mixkd.shared.errors import MissingFileError
+from mixkd.shared.metrics import CLASSIFICATION
 from mixkd.shared.models.speed import Speed
 from mixkd.student_train.results import (
     CardFacts,
@@ -90,7 +91,7 @@ def result(
         metrics=validation,
         teacher_metrics=validation,
         history=(Validated(1, 1.0, validation),),
-        student=StudentFacts(start, "bert", 11, ("0", "1")),
+        student=StudentFacts(start, "bert", 11, CLASSIFICATION, ("0", "1")),
         speed=Speed(1234.5, 3.25, 11, 0.0),
         teacher_speed=TeacherSpeed(99.0, "cpu", "float32", 22, 6.5),
         seconds=seconds,

@@ -52,7 +52,12 @@ def test_build_info_verify_seal(tmp_path: Path, good_teacher: Path, data: Path) 
         *("reading the data", "loading the tokenizer", "tokenising the texts"),
         *("loading the teacher", "probing the teacher", "comparing number formats"),
         *("estimating, with one batch", "cutting starting points for students"),
-        *("computing metrics", "sealing the cache", "measuring what the pairs add"),
+        *(
+            "computing metrics",
+            "measuring the teacher alone",
+            "sealing the cache",
+            "measuring what the pairs add",
+        ),
     ]
     assert " KiB of shards and " in told and " of starting points for students" in told
     again = ("--config", "shards/tiny.yaml", "--pairs", "40", "--quiet")
