@@ -165,4 +165,4 @@ def test_a_teacher_and_rows_of_the_hub_are_evaluated(hub: Hub, tmp_path: Path) -
     assert numbers["metrics"]["accuracy"] > 0.8
     missing = run(command.replace("glue:rte", "gluten"), tmp_path, hub)
     assert missing.returncode == 1
-    assert "error: nyu-mll/gluten: expected a file, a folder, or a data set" in missing.stderr
+    assert "error: nyu-mll/gluten: expected a data set on the Hub, or a file" in missing.stderr
